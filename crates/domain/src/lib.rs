@@ -1,1 +1,21 @@
+//! What a course is and what is right: types, limits and rules of Coursewright.
+//!
+//! Pure: no async, no I/O, no SQL, no HTTP. Names and limits follow the data model that
+//! existing front ends read and check.
 
+pub mod analysis;
+pub mod clock;
+pub mod course;
+pub mod error;
+pub mod generation;
+pub mod id;
+pub mod job;
+pub mod language;
+pub mod lesson;
+pub mod limits;
+pub mod organization;
+pub mod stage;
+pub mod structure;
+pub mod style;
+pub mod usage;
+pub mod user;

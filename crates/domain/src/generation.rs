@@ -1,0 +1,323 @@
+//! A generation's status, its transitions (data model 2.8) and its progress (2.7).
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::usage::MicroUsd;
+
+/// Where a generation stands. "Never started" is `None` where a status is optional.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GenerationStatus {
+    /// Accepted.
+    Pending,
+    /// Queued, waiting for a worker.
+    Initializing,
+    /// Documents are read.
+    ProcessingDocuments,
+    /// The task is analysed.
+    AnalyzingTask,
+    /// Sections and lesson specifications are made.
+    GeneratingStructure,
+    /// The author looks at the structure.
+    AwaitingReview,
+    /// Lesson texts are written.
+    GeneratingContent,
+    /// Checks, totals, report.
+    Finalizing,
+    /// Done.
+    Completed,
+    /// Given up.
+    Failed,
+    /// Stopped by somebody.
+    Cancelled,
+}
+
+impl GenerationStatus {
+    /// Every status.
+    pub const ALL: [Self; 11] = [
+        Self::Pending,
+        Self::Initializing,
+        Self::ProcessingDocuments,
+        Self::AnalyzingTask,
+        Self::GeneratingStructure,
+        Self::AwaitingReview,
+        Self::GeneratingContent,
+        Self::Finalizing,
+        Self::Completed,
+        Self::Failed,
+        Self::Cancelled,
+    ];
+
+    /// The name in JSON and in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Initializing => "initializing",
+            Self::ProcessingDocuments => "processing_documents",
+            Self::AnalyzingTask => "analyzing_task",
+            Self::GeneratingStructure => "generating_structure",
+            Self::AwaitingReview => "awaiting_review",
+            Self::GeneratingContent => "generating_content",
+            Self::Finalizing => "finalizing",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether a generation in this status is under way (at most one such a course).
+    pub const fn is_active(self) -> bool {
+        !matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+
+    /// The statuses that may follow `from`; `None` is a course that was never generated.
+    /// The database enforces the same table; a test proves that they agree.
+    pub const fn successors(from: Option<Self>) -> &'static [Self] {
+        use GenerationStatus as S;
+        match from {
+            None | Some(S::Completed | S::Failed | S::Cancelled) => &[S::Pending],
+            Some(S::Pending) => &[S::Initializing, S::Failed, S::Cancelled],
+            Some(S::Initializing) => &[S::ProcessingDocuments, S::AnalyzingTask, S::Failed, S::Cancelled],
+            Some(S::ProcessingDocuments) => {
+                &[S::AnalyzingTask, S::GeneratingStructure, S::Failed, S::Cancelled]
+            }
+            Some(S::AnalyzingTask) => &[S::GeneratingStructure, S::Failed, S::Cancelled],
+            Some(S::GeneratingStructure) => {
+                &[S::AwaitingReview, S::GeneratingContent, S::Failed, S::Cancelled]
+            }
+            Some(S::AwaitingReview) => &[S::GeneratingContent, S::Failed, S::Cancelled],
+            Some(S::GeneratingContent) => &[S::Finalizing, S::Failed, S::Cancelled],
+            Some(S::Finalizing) => &[S::Completed, S::Failed, S::Cancelled],
+        }
+    }
+
+    /// Whether `from` may become `to`. Staying is always allowed and is not a transition.
+    pub fn may_follow(from: Option<Self>, to: Self) -> bool {
+        from == Some(to) || Self::successors(from).contains(&to)
+    }
+}
+
+/// Number of steps that front ends show (data model 2.7).
+pub const TOTAL_STEPS: u8 = 5;
+
+/// The five steps that front ends show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Step {
+    /// Launch.
+    Launch,
+    /// Documents and analysis.
+    Understanding,
+    /// Structure.
+    Structure,
+    /// Content.
+    Content,
+    /// Finalisation.
+    Finalization,
+}
+
+impl Step {
+    /// Every step, in order.
+    pub const ALL: [Self; 5] = [
+        Self::Launch,
+        Self::Understanding,
+        Self::Structure,
+        Self::Content,
+        Self::Finalization,
+    ];
+
+    /// The id in the stored progress, from 1.
+    pub const fn id(self) -> u8 {
+        match self {
+            Self::Launch => 1,
+            Self::Understanding => 2,
+            Self::Structure => 3,
+            Self::Content => 4,
+            Self::Finalization => 5,
+        }
+    }
+
+    /// The stored name: Russian, exactly as existing front ends expect it (data model 2.7).
+    pub const fn name_ru(self, has_documents: bool) -> &'static str {
+        match self {
+            Self::Launch => "Запуск генерации",
+            Self::Understanding if has_documents => "Обработка документов",
+            Self::Understanding => "Анализ задачи",
+            Self::Structure => "Генерация структуры",
+            Self::Content => "Создание контента",
+            Self::Finalization => "Финализация",
+        }
+    }
+
+    /// The English name (data model 2.7).
+    pub const fn name_en(self, has_documents: bool) -> &'static str {
+        match self {
+            Self::Launch => "Launch",
+            Self::Understanding if has_documents => "Document processing",
+            Self::Understanding => "Task analysis",
+            Self::Structure => "Structure",
+            Self::Content => "Content",
+            Self::Finalization => "Finalisation",
+        }
+    }
+}
+
+/// Where a step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StepStatus {
+    /// Not begun.
+    Pending,
+    /// Under way.
+    InProgress,
+    /// Done.
+    Completed,
+    /// Given up.
+    Failed,
+}
+
+impl StepStatus {
+    /// Every status.
+    pub const ALL: [Self; 4] = [Self::Pending, Self::InProgress, Self::Completed, Self::Failed];
+
+    /// The name in JSON and in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::InProgress => "in_progress",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// One step of the stored progress.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ProgressStep {
+    /// From 1.
+    pub id: u8,
+    /// The stored name.
+    pub name: String,
+    /// Where it stands.
+    pub status: StepStatus,
+    /// When it began.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub completed_at: Option<DateTime<Utc>>,
+    /// What went wrong, for people.
+    pub error: Option<String>,
+    /// What went wrong, for programs.
+    pub error_details: Option<serde_json::Value>,
+}
+
+/// The stored progress (`courses.generation_progress`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GenerationProgress {
+    /// The five steps.
+    pub steps: Vec<ProgressStep>,
+    /// 0 to 100; never goes down within one generation.
+    pub percentage: u8,
+    /// Id of the step under way.
+    pub current_step: u8,
+    /// What is being done.
+    pub message: String,
+    /// Always 5.
+    pub total_steps: u8,
+    /// Whether step 2 begins with documents.
+    pub has_documents: bool,
+    /// Lesson texts that are written.
+    pub lessons_completed: u32,
+    /// Lesson texts in all; 0 before the structure is there.
+    pub lessons_total: u32,
+}
+
+/// Tokens of a generation's stages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StageTokens {
+    /// Metadata calls.
+    pub metadata: u64,
+    /// Section calls.
+    pub sections: u64,
+    /// Validation calls.
+    pub validation: u64,
+    /// All calls of the generation.
+    pub total: u64,
+}
+
+/// Models of a generation's structure stage.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ModelsUsed {
+    /// Metadata.
+    pub metadata: String,
+    /// Sections.
+    pub sections: String,
+    /// Validation, where a model took part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<String>,
+}
+
+/// How well the parts match what was asked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct QualityScores {
+    /// Metadata against the inputs, 0 to 1 on the reference scale.
+    pub metadata_similarity: f64,
+    /// Each section against its brief.
+    pub sections_similarity: Vec<f64>,
+    /// 0.4 metadata + 0.6 mean of sections (generation 3.7).
+    pub overall: f64,
+}
+
+/// Attempts beyond the first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RetryCounts {
+    /// Of the metadata.
+    pub metadata: u32,
+    /// Of each section.
+    pub sections: Vec<u32>,
+}
+
+/// What a generation took and how good it is (`courses.generation_metadata`, data model 2.2).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GenerationMetadata {
+    /// Which models made it.
+    pub model_used: ModelsUsed,
+    /// Tokens.
+    pub total_tokens: StageTokens,
+    /// Money.
+    pub cost_usd: f64,
+    /// Times in milliseconds.
+    pub duration_ms: StageTokens,
+    /// Scores.
+    pub quality_scores: QualityScores,
+    /// Sections made, one batch each.
+    pub batch_count: u32,
+    /// Attempts beyond the first.
+    pub retry_count: RetryCounts,
+    /// When it was finished, ISO 8601.
+    pub created_at: DateTime<Utc>,
+}
+
+/// The money of a generation against its budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spending {
+    /// Spent so far.
+    pub spent: MicroUsd,
+    /// The most that may be spent.
+    pub budget: MicroUsd,
+}
+
+/// The share of the budget at which an event is written (generation 3.3).
+const BUDGET_WARNING_SHARE: f64 = 0.8;
+
+impl Spending {
+    /// Whether nothing more may be spent.
+    pub fn is_exhausted(self) -> bool {
+        self.spent > MicroUsd::ZERO && self.spent >= self.budget
+    }
+
+    /// Whether 80 % of the budget are gone.
+    pub fn is_near_limit(self) -> bool {
+        self.spent > MicroUsd::ZERO && self.spent.as_usd() >= self.budget.as_usd() * BUDGET_WARNING_SHARE
+    }
+}
