@@ -1,0 +1,420 @@
+//! The one door to all models: routes, budgets, parallelism, retries, breakers and the call log.
+
+mod call;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::clock::Clock;
+use domain::error::ErrorKind;
+use domain::usage::{MicroUsd, TokenUsage};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use crate::breaker::{Breaker, Circuit};
+use crate::budget::{TokenBudget, TokenCounter, counter_for};
+use crate::card::{Cards, ModelCard};
+use crate::error::ProviderError;
+use crate::parallelism::AdaptiveLimiter;
+use crate::provider::{Embedder, Provider};
+use crate::request::{Message, OutputSchema, Sampling};
+use crate::response::{FinishReason, Response};
+use crate::retry::RetryPolicy;
+use crate::route::{RouteError, RouteReason, Routes, Work};
+
+/// One content attempt: what is asked, and how far the content ladder has climbed.
+#[derive(Clone, Debug)]
+pub struct CallSpec {
+    /// What the call is for; picks the route.
+    pub work: Work,
+    /// 0 is the route's first model, 1 the next ... Beyond the route's end its last model is taken.
+    pub escalation: usize,
+    /// Why, if `escalation` is above 0: [`RouteReason::ValidationFailure`] or [`RouteReason::Quality`].
+    pub escalation_reason: RouteReason,
+    /// How complex the section is, 0 to 1; moves [`Work::Section`] to [`Work::ComplexSection`].
+    pub complexity: Option<f32>,
+    /// The conversation, oldest first.
+    pub messages: Vec<Message>,
+    /// The shape of the answer; `None` is free text.
+    pub schema: Option<OutputSchema>,
+    /// How many tokens the answer will need; decides over overflow.
+    pub expected_output_tokens: u32,
+    /// The longest answer; lowered to what the model and its window allow.
+    pub max_output_tokens: u32,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// How long to wait without a byte from the provider.
+    pub idle_timeout: Duration,
+}
+
+/// A cloud model that sends nothing for so long is taken to hang.
+pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+
+impl CallSpec {
+    /// A first attempt with the defaults: expected and longest answer of `max_output_tokens`.
+    pub fn new(work: Work, messages: Vec<Message>, max_output_tokens: u32) -> Self {
+        Self {
+            work,
+            escalation: 0,
+            escalation_reason: RouteReason::ValidationFailure,
+            complexity: None,
+            messages,
+            schema: None,
+            expected_output_tokens: max_output_tokens,
+            max_output_tokens,
+            sampling: Sampling::default(),
+            idle_timeout: DEFAULT_IDLE_TIMEOUT,
+        }
+    }
+}
+
+/// What a successful content attempt brought.
+#[derive(Clone, Debug)]
+pub struct CallOutcome {
+    /// The answer.
+    pub response: Response,
+    /// What it cost: the provider's figure, else the card's price times tokens.
+    pub cost: MicroUsd,
+    /// The model's id as routes name it.
+    pub model: String,
+    /// The provider's id.
+    pub provider: String,
+    /// Why this model.
+    pub reason: RouteReason,
+    /// Whether the budget of tokens was used to more than 85 %.
+    pub tight: bool,
+    /// Transport attempts made, the successful one included.
+    pub attempts: u32,
+}
+
+/// One transport attempt, successful or not, as the call log keeps it.
+#[derive(Clone, Debug)]
+pub struct AttemptRecord {
+    /// What the call was for.
+    pub work: Work,
+    /// The model's id as routes name it.
+    pub model: String,
+    /// The provider's id.
+    pub provider: String,
+    /// The provider behind the provider, where it says.
+    pub upstream: Option<String>,
+    /// 1 is the first attempt of this content attempt; counts on over models.
+    pub attempt: u32,
+    /// Why this model.
+    pub reason: RouteReason,
+    /// Tokens; zero for a failed attempt.
+    pub usage: TokenUsage,
+    /// Cost; zero for a failed attempt.
+    pub cost: MicroUsd,
+    /// Time from the request to its end.
+    pub latency: Duration,
+    /// Why the model stopped; `None` for a failed attempt.
+    pub finish_reason: Option<FinishReason>,
+    /// `ok` or [`ProviderError::code`].
+    pub outcome: &'static str,
+    /// What went wrong, without secrets.
+    pub error: Option<String>,
+}
+
+/// Hears of every transport attempt; the caller writes it to `model_calls`.
+#[async_trait]
+pub trait CallLog: Send + Sync {
+    /// An attempt has ended.
+    async fn on_attempt(&self, record: AttemptRecord);
+}
+
+/// A log that forgets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unlogged;
+
+#[async_trait]
+impl CallLog for Unlogged {
+    async fn on_attempt(&self, _record: AttemptRecord) {}
+}
+
+/// Why a content attempt brought no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CallError {
+    /// The provider refuses, and will refuse again: bad key, no credit, unknown model, rejected request.
+    #[error("model '{model}' of provider '{provider}' cannot be called")]
+    Refused {
+        /// The model's id.
+        model: String,
+        /// The provider's id.
+        provider: String,
+        /// What it said.
+        #[source]
+        cause: ProviderError,
+    },
+    /// Every model of the route failed on every try.
+    #[error("no model on the route for {work} answered after {attempts} attempts")]
+    Exhausted {
+        /// The route.
+        work: Work,
+        /// Transport attempts made.
+        attempts: u32,
+        /// The last failure.
+        #[source]
+        cause: ProviderError,
+    },
+    /// The prompt fits no model of the route, nor the overflow route's.
+    #[error("the prompt for {work} has {input_tokens} tokens and fits no model of its route (the largest window has {window})")]
+    TooLong {
+        /// The route.
+        work: Work,
+        /// Tokens of the prompt.
+        input_tokens: u32,
+        /// The largest window tried.
+        window: u32,
+    },
+    /// Somebody asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl CallError {
+    /// The kind for exit codes and statuses.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Refused { cause, .. } => cause.kind(),
+            Self::Exhausted { .. } => ErrorKind::Unavailable,
+            Self::TooLong { .. } => ErrorKind::Invalid,
+            Self::Cancelled => ErrorKind::Cancelled,
+        }
+    }
+
+    /// When the same call may be worth making again: the provider's wish, or when its breaker half-opens.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Exhausted { cause, .. } => cause.retry_after(),
+            Self::Refused { .. } | Self::TooLong { .. } | Self::Cancelled => None,
+        }
+    }
+}
+
+/// All models, ready to be called. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Models {
+    shared: Arc<Shared>,
+    routes: Arc<Routes>,
+    /// What `routes` says, looked up once; in the order of [`Work::ALL`].
+    lanes: Arc<[Lanes; Work::ALL.len()]>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    providers: HashMap<String, Arc<Installed>>,
+    cards: Cards,
+    embedder: Arc<dyn Embedder>,
+    breaker: Breaker,
+    retry: RetryPolicy,
+    rng: Mutex<StdRng>,
+}
+
+#[derive(Debug)]
+struct Installed {
+    provider: Arc<dyn Provider>,
+    limiter: Arc<AdaptiveLimiter>,
+    counter: Option<Arc<dyn TokenCounter>>,
+}
+
+/// One model of a route with all that a call needs.
+#[derive(Debug)]
+struct Lane {
+    card: ModelCard,
+    installed: Arc<Installed>,
+    counter: Arc<dyn TokenCounter>,
+}
+
+/// The models of a route: there is always a first one.
+#[derive(Debug)]
+struct Lanes {
+    first: Lane,
+    escalates: Vec<Lane>,
+}
+
+impl Lanes {
+    /// The lane at this height of the ladder; the last one above its end.
+    fn at(&self, escalation: usize) -> &Lane {
+        match escalation {
+            0 => &self.first,
+            height => self.escalates.get(height - 1).or(self.escalates.last()).unwrap_or(&self.first),
+        }
+    }
+
+    /// That lane and those above it.
+    fn from(&self, escalation: usize) -> impl Iterator<Item = &Lane> {
+        let start = escalation.min(self.escalates.len());
+        std::iter::once(&self.first).chain(&self.escalates).skip(start)
+    }
+}
+
+/// Collects what [`Models`] is made of.
+#[derive(Debug)]
+pub struct ModelsBuilder {
+    providers: HashMap<String, Arc<Installed>>,
+    cards: Cards,
+    routes: Routes,
+    embedder: Arc<dyn Embedder>,
+    retry: RetryPolicy,
+    seed: u64,
+}
+
+impl ModelsBuilder {
+    /// Installs a provider under its own id.
+    #[must_use]
+    pub fn provider(self, provider: Arc<dyn Provider>) -> Self {
+        self.install(provider, None)
+    }
+
+    /// Installs a provider that counts tokens with its models' own tokenizer.
+    #[must_use]
+    pub fn counting_provider(self, provider: Arc<dyn Provider>, counter: Arc<dyn TokenCounter>) -> Self {
+        self.install(provider, Some(counter))
+    }
+
+    fn install(mut self, provider: Arc<dyn Provider>, counter: Option<Arc<dyn TokenCounter>>) -> Self {
+        let limiter = AdaptiveLimiter::new(provider.max_parallel());
+        let id = provider.id().to_owned();
+        self.providers.insert(id, Arc::new(Installed { provider, limiter, counter }));
+        self
+    }
+
+    /// Replaces the transport ladder's policy.
+    #[must_use]
+    pub const fn retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Seeds the jitter of the waits between attempts.
+    #[must_use]
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The door, if every route can be followed.
+    ///
+    /// # Errors
+    /// [`RouteError`] naming the route and the model or provider that is missing.
+    pub fn build(self, clock: Arc<dyn Clock>) -> Result<Models, RouteError> {
+        let shared = Shared {
+            providers: self.providers,
+            cards: self.cards,
+            embedder: self.embedder,
+            breaker: Breaker::new(clock),
+            retry: self.retry,
+            rng: Mutex::new(StdRng::seed_from_u64(self.seed)),
+        };
+        Models::on(Arc::new(shared), self.routes)
+    }
+}
+
+impl Models {
+    /// Starts to collect what the door needs.
+    pub fn builder(cards: Cards, routes: Routes, embedder: Arc<dyn Embedder>) -> ModelsBuilder {
+        ModelsBuilder {
+            providers: HashMap::new(),
+            cards,
+            routes,
+            embedder,
+            retry: RetryPolicy::default(),
+            seed: 0,
+        }
+    }
+
+    /// The same models, breakers and limits with other routes, as an organisation may have.
+    ///
+    /// # Errors
+    /// [`RouteError`] if a route cannot be followed.
+    pub fn with_routes(&self, routes: Routes) -> Result<Self, RouteError> {
+        Self::on(Arc::clone(&self.shared), routes)
+    }
+
+    fn on(shared: Arc<Shared>, routes: Routes) -> Result<Self, RouteError> {
+        let [analysis, critical, metadata, section, complex, lesson, summary, judge, repair, overflow] =
+            Work::ALL.map(|work| shared.lanes(&routes, work));
+        let lanes = [
+            analysis?, critical?, metadata?, section?, complex?, lesson?, summary?, judge?, repair?, overflow?,
+        ];
+        Ok(Self { shared, routes: Arc::new(routes), lanes: Arc::new(lanes) })
+    }
+
+    /// The routes in force.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// All known cards.
+    pub fn cards(&self) -> &Cards {
+        &self.shared.cards
+    }
+
+    /// The model that turns texts into vectors; [`Models::embed`] calls it with retries.
+    pub fn embedder(&self) -> &Arc<dyn Embedder> {
+        &self.shared.embedder
+    }
+
+    /// The circuits that are open now, for `/metrics` and `doctor`.
+    pub fn open_circuits(&self) -> Vec<Circuit> {
+        self.shared.breaker.open_circuits()
+    }
+
+    /// The card of the model that work goes to at this escalation, for asking it in fitting pieces.
+    pub fn card_for(&self, work: Work, escalation: usize) -> &ModelCard {
+        &self.lanes(work).at(escalation).card
+    }
+
+    /// The token budget of that model.
+    pub fn budget_for(&self, work: Work, escalation: usize) -> TokenBudget {
+        TokenBudget::of(self.card_for(work, escalation))
+    }
+
+    /// The tokens of `text` for that model.
+    pub fn count_tokens(&self, work: Work, escalation: usize, text: &str) -> u32 {
+        self.lanes(work).at(escalation).counter.count(text)
+    }
+
+    /// How many models the route has; escalating further than this minus one changes nothing.
+    pub fn route_length(&self, work: Work) -> usize {
+        1 + self.lanes(work).escalates.len()
+    }
+
+    /// How many calls for this work are made at once now; more may be started, they wait their turn.
+    pub fn parallelism_for(&self, work: Work) -> usize {
+        self.lanes(work).first.installed.limiter.limit()
+    }
+
+    fn lanes(&self, work: Work) -> &Lanes {
+        &self.lanes[work as usize]
+    }
+}
+
+impl Shared {
+    fn lanes(&self, routes: &Routes, work: Work) -> Result<Lanes, RouteError> {
+        let route = routes.of(work);
+        let escalates = route.escalates.iter().map(|model| self.lane(work, model)).collect::<Result<_, _>>()?;
+        Ok(Lanes { first: self.lane(work, &route.first)?, escalates })
+    }
+
+    fn lane(&self, work: Work, model: &str) -> Result<Lane, RouteError> {
+        let Some(card) = self.cards.find(model) else {
+            return Err(RouteError::UnknownModel { work, model: model.to_owned() });
+        };
+        let Some(installed) = self.providers.get(&card.provider) else {
+            return Err(RouteError::UnknownProvider {
+                work,
+                model: model.to_owned(),
+                provider: card.provider.clone(),
+            });
+        };
+        let counter = counter_for(card, installed.counter.as_ref());
+        Ok(Lane { card: card.clone(), installed: Arc::clone(installed), counter })
+    }
+}
+
+#[cfg(test)]
+mod tests;

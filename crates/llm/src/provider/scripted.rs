@@ -1,0 +1,247 @@
+//! A provider whose answers are written beforehand: for tests, benchmarks and demonstrations without a network.
+
+pub mod answers;
+pub mod misbehaving;
+pub mod server;
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::usage::{MicroUsd, TokenUsage};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::budget::{O200k, TokenCounter, count_prompt};
+use crate::error::ProviderError;
+use crate::provider::{Embedder, EmbeddingKind, Provider, StreamObserver};
+use crate::request::Request;
+use crate::response::{FinishReason, Response};
+
+/// Decides over the reply to a request; the number counts the calls from 0.
+pub type Script = Arc<dyn Fn(&Request, usize) -> ScriptedReply + Send + Sync>;
+
+/// Pieces in which a reply's text is streamed.
+const STREAMED_PIECES: usize = 8;
+
+/// A reply and how long it takes.
+#[derive(Clone, Debug)]
+pub struct ScriptedReply {
+    /// Time from the request to the end of the reply, on tokio's clock.
+    pub delay: Duration,
+    /// The answer or the failure.
+    pub outcome: Result<ScriptedAnswer, ProviderError>,
+}
+
+/// What a scripted model says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScriptedAnswer {
+    /// The text.
+    pub text: String,
+    /// Why it ends.
+    pub finish_reason: FinishReason,
+    /// The cost it reports, if any.
+    pub cost: Option<MicroUsd>,
+}
+
+impl ScriptedReply {
+    /// Says `text` at once, free of charge.
+    pub fn text(text: impl Into<String>) -> Self {
+        let answer = ScriptedAnswer { text: text.into(), finish_reason: FinishReason::Stop, cost: None };
+        Self { delay: Duration::ZERO, outcome: Ok(answer) }
+    }
+
+    /// Fails at once.
+    pub const fn error(error: ProviderError) -> Self {
+        Self { delay: Duration::ZERO, outcome: Err(error) }
+    }
+
+    /// The same, after a time.
+    #[must_use]
+    pub const fn after(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// The same, at a price. A failure stays free.
+    #[must_use]
+    pub fn costing(mut self, cost: MicroUsd) -> Self {
+        if let Ok(answer) = &mut self.outcome {
+            answer.cost = Some(cost);
+        }
+        self
+    }
+
+    /// The same, cut at the token limit as the provider would say. A failure stays as it is.
+    #[must_use]
+    pub fn cut(mut self) -> Self {
+        if let Ok(answer) = &mut self.outcome {
+            answer.finish_reason = FinishReason::Length;
+        }
+        self
+    }
+}
+
+/// A provider that follows a script.
+pub struct Scripted {
+    id: String,
+    script: Script,
+    max_parallel: usize,
+    calls: AtomicUsize,
+    requests: Mutex<Vec<Request>>,
+}
+
+impl fmt::Debug for Scripted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scripted").field("id", &self.id).field("calls", &self.calls).finish_non_exhaustive()
+    }
+}
+
+impl Scripted {
+    /// A provider with this id that follows `script`.
+    pub fn new(id: impl Into<String>, script: Script) -> Self {
+        Self { id: id.into(), script, max_parallel: 8, calls: AtomicUsize::new(0), requests: Mutex::default() }
+    }
+
+    /// A provider that gives these replies in turn, the last one for ever after.
+    pub fn replies(id: impl Into<String>, replies: Vec<ScriptedReply>) -> Self {
+        let reply = move |_: &Request, call: usize| {
+            replies.get(call).or(replies.last()).cloned().unwrap_or(ScriptedReply::error(ProviderError::Empty))
+        };
+        Self::new(id, Arc::new(reply))
+    }
+
+    /// The same with another number of calls at once.
+    #[must_use]
+    pub const fn with_max_parallel(mut self, max_parallel: usize) -> Self {
+        self.max_parallel = max_parallel;
+        self
+    }
+
+    /// How often it was called.
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// What it was asked, oldest first.
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[async_trait]
+impl Provider for Scripted {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn max_parallel(&self) -> usize {
+        self.max_parallel
+    }
+
+    async fn generate(
+        &self,
+        request: &Request,
+        observer: &dyn StreamObserver,
+        cancel: &CancellationToken,
+    ) -> Result<Response, ProviderError> {
+        let started = Instant::now();
+        let call = self.calls.fetch_add(1, Ordering::SeqCst);
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
+        let reply = (self.script)(request, call);
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Err(ProviderError::Cancelled),
+            () = sleep(reply.delay.min(request.idle_timeout)) => {}
+        }
+        if reply.delay > request.idle_timeout {
+            return Err(ProviderError::Timeout { after: request.idle_timeout });
+        }
+        let answer = reply.outcome?;
+        if answer.text.trim().is_empty() {
+            return Err(ProviderError::Empty);
+        }
+        let usage = usage_of(request, &answer.text);
+        let pieces = pieces_of(&answer.text);
+        let share = usage.output / pieces.len().max(1) as u64;
+        for (sent, piece) in (1_u64..).zip(&pieces) {
+            let is_last = sent == pieces.len() as u64;
+            observer.on_delta(piece, if is_last { usage.output } else { share * sent });
+        }
+        Ok(Response {
+            text: answer.text,
+            finish_reason: answer.finish_reason,
+            usage,
+            cost: answer.cost,
+            model: request.model.clone(),
+            upstream: None,
+            latency: started.elapsed(),
+        })
+    }
+}
+
+/// The tokens of a request and its answer, as a provider would report them.
+fn usage_of(request: &Request, text: &str) -> TokenUsage {
+    TokenUsage::new(count_prompt(&O200k, &request.messages, None).into(), O200k.count(text).into())
+}
+
+/// The text in a few pieces, cut between characters.
+fn pieces_of(text: &str) -> Vec<String> {
+    let letters: Vec<char> = text.chars().collect();
+    let length = letters.len().div_ceil(STREAMED_PIECES).max(1);
+    letters.chunks(length).map(|piece| piece.iter().collect()).collect()
+}
+
+/// Embeds by words: texts that share words are close. Deterministic, for tests without a model.
+#[derive(Clone, Debug)]
+pub struct WordEmbedder {
+    dimensions: usize,
+}
+
+impl WordEmbedder {
+    /// An embedder with vectors of this length (at least 8).
+    pub fn new(dimensions: usize) -> Self {
+        Self { dimensions: dimensions.max(8) }
+    }
+}
+
+/// A share that all vectors have in common: texts without a common word are not quite unrelated either.
+const COMMON_SHARE: f32 = 0.5;
+/// Words are cut to so many letters, which takes off most endings of English and Russian.
+const STEM_LETTERS: usize = 5;
+
+#[async_trait]
+impl Embedder for WordEmbedder {
+    fn model(&self) -> &'static str {
+        "scripted-words"
+    }
+
+    fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    async fn embed(&self, texts: &[String], _kind: EmbeddingKind) -> Result<Vec<Vec<f32>>, ProviderError> {
+        Ok(texts.iter().map(|text| self.vector(text)).collect())
+    }
+}
+
+impl WordEmbedder {
+    fn vector(&self, text: &str) -> Vec<f32> {
+        let mut vector = vec![0.0_f32; self.dimensions];
+        vector[0] = COMMON_SHARE;
+        let lower = text.to_lowercase();
+        for word in lower.split(|letter: char| !letter.is_alphanumeric()).filter(|word| word.chars().count() > 2) {
+            let stem: String = word.chars().take(STEM_LETTERS).collect();
+            // FNV-1a: stable between runs and versions, unlike the standard library's hasher.
+            let hash = stem.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            });
+            let place = 1 + usize::try_from(hash % (self.dimensions as u64 - 1)).unwrap_or_default();
+            vector[place] += 1.0;
+        }
+        let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+        vector.iter().map(|x| x / length).collect()
+    }
+}

@@ -1,0 +1,1 @@
+//! Plausible answers for any JSON Schema, in English or Russian.

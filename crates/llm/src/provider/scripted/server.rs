@@ -1,0 +1,1 @@
+//! A script behind a real socket: a small server that speaks the OpenAI protocol, streaming included.

@@ -1,0 +1,39 @@
+//! What a model answered.
+
+use std::time::Duration;
+
+use domain::usage::{MicroUsd, TokenUsage};
+use serde::{Deserialize, Serialize};
+
+/// Why the model stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// It was done.
+    Stop,
+    /// The answer was cut at `max_output_tokens`.
+    Length,
+    /// The provider's filter cut it.
+    ContentFilter,
+    /// The provider named another reason or none.
+    Other,
+}
+
+/// One answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Response {
+    /// The text as it came.
+    pub text: String,
+    /// Why it ended.
+    pub finish_reason: FinishReason,
+    /// Tokens, the provider's figures where it reports them, else counted.
+    pub usage: TokenUsage,
+    /// The provider's own figure of the cost; `None`: price table times tokens.
+    pub cost: Option<MicroUsd>,
+    /// The model that answered, as the provider names it.
+    pub model: String,
+    /// The provider behind the provider, where it says (OpenRouter's `provider`).
+    pub upstream: Option<String>,
+    /// From the request to the last byte.
+    pub latency: Duration,
+}
