@@ -11,6 +11,7 @@ pub mod http_client;
 pub mod parallelism;
 pub mod pricing;
 pub mod provider;
+pub mod repair;
 pub mod request;
 pub mod response;
 pub mod retry;

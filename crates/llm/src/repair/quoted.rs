@@ -1,0 +1,252 @@
+//! Where a quoted text ends when its quotes may be wrong.
+
+/// What a text is to the structure around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A key of an object.
+    Key,
+    /// A value of an object.
+    Field,
+    /// An item of a list.
+    Item,
+}
+
+/// A text that was read.
+#[derive(Debug)]
+pub(super) enum Scan {
+    /// It ended after `length` bytes, the quotes included.
+    Whole { text: String, length: usize, finding: Finding },
+    /// The answer ended first.
+    Cut,
+}
+
+/// What was seen while reading a text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Finding {
+    /// A quote inside the text was not escaped.
+    pub(super) inner_quotes: usize,
+    /// A raw control character or a wrong escape.
+    pub(super) odd_escape: bool,
+    /// The closing quote was missing and put before the next key.
+    pub(super) unclosed: bool,
+}
+
+impl Finding {
+    /// Whether the text may have ended elsewhere: quotes inside a text come in pairs.
+    pub(super) const fn is_doubtful(self) -> bool {
+        self.inner_quotes % 2 == 1 && !self.unclosed
+    }
+}
+
+/// Longest key that is looked for behind a comma, in bytes.
+const LONGEST_KEY_BYTES: usize = 80;
+
+/// The quotes that may close a text opened with this one; `None` if it opens none.
+pub(super) fn closers_of(opener: char) -> Option<&'static [char]> {
+    Some(match opener {
+        '"' => &['"'],
+        '\'' => &['\''],
+        '\u{201c}' => &['\u{201d}', '"', '\u{201c}'],
+        '\u{201e}' => &['\u{201c}', '\u{201d}', '"'],
+        '\u{2018}' => &['\u{2019}'],
+        _ => return None,
+    })
+}
+
+/// Reads the quoted text that `text` begins with.
+pub(super) fn scan(text: &str, place: Place) -> Scan {
+    let opener = text.chars().next().unwrap_or('"');
+    let opener_length = opener.len_utf8();
+    scan_body(text, opener_length, closers_of(opener).unwrap_or(&['"']), place)
+}
+
+/// Reads a text whose opening quote is missing.
+pub(super) fn scan_unopened(text: &str, place: Place) -> Scan {
+    scan_body(text, 0, &['"'], place)
+}
+
+fn scan_body(text: &str, start: usize, closers: &[char], place: Place) -> Scan {
+    let mut plain = String::new();
+    let mut finding = Finding::default();
+    // Where the last inner quote stands: in the answer, and in the text read so far.
+    let mut last_inner: Option<(usize, usize)> = None;
+    let mut at = start;
+    while let Some(letter) = text[at..].chars().next() {
+        if letter == '\\' {
+            if text.len() == at + 1 {
+                return Scan::Cut;
+            }
+            let (meant, length) = escape_at(&text[at..]);
+            finding.odd_escape |= meant.starts_with('\\') && !text[at..].starts_with("\\\\");
+            plain.push_str(&meant);
+            at += length;
+            continue;
+        }
+        let next = at + letter.len_utf8();
+        if closers.contains(&letter) {
+            let after = &text[next..];
+            if ends_here(after, place, plain.is_empty()) {
+                return Scan::Whole { text: plain, length: next, finding };
+            }
+            if place != Place::Key
+                && let Some((inner_at, kept)) = last_inner
+                && let Some(kept) = swallowed_key(text, inner_at, at, &plain[..kept])
+            {
+                plain.truncate(kept);
+                finding.unclosed = true;
+                finding.inner_quotes -= 1;
+                return Scan::Whole { text: plain, length: inner_at, finding };
+            }
+            if !is_apostrophe(letter, &plain, after) {
+                finding.inner_quotes += 1;
+                last_inner = Some((at, plain.len()));
+            }
+        } else if letter.is_control() {
+            finding.odd_escape = true;
+        }
+        plain.push(letter);
+        at = next;
+    }
+    Scan::Cut
+}
+
+/// `'` between two letters is part of a word.
+fn is_apostrophe(letter: char, before: &str, after: &str) -> bool {
+    matches!(letter, '\'' | '\u{2019}')
+        && before.chars().next_back().is_some_and(char::is_alphanumeric)
+        && after.chars().next().is_some_and(char::is_alphanumeric)
+}
+
+/// Whether what was taken for two inner quotes is the next key, so that this text was never closed:
+/// `"title": "Intro,\n "level": ...`. Returns the length of the text before it.
+fn swallowed_key(text: &str, opened: usize, closed: usize, before: &str) -> Option<usize> {
+    let key = &text[opened + 1..closed];
+    let is_key = !key.is_empty()
+        && key.len() <= LONGEST_KEY_BYTES
+        && key.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '-'))
+        && skip_space(&text[closed + 1..]).starts_with(':');
+    let trimmed = before.trim_end();
+    let comma_before = trimmed.ends_with(',');
+    let on_new_line = before[trimmed.len()..].contains('\n');
+    (is_key && (comma_before || on_new_line)).then(|| trimmed.trim_end_matches(',').trim_end().len())
+}
+
+/// Whether a quote that is followed by `after` closes its text.
+fn ends_here(after: &str, place: Place, is_empty: bool) -> bool {
+    let rest = skip_space(after);
+    let spaced = rest.len() < after.len();
+    let new_line = after[..after.len() - rest.len()].contains('\n');
+    let Some(next) = rest.chars().next() else { return true };
+    match place {
+        Place::Key => matches!(next, ':' | '=') || (spaced && (closers_of(next).is_some() || matches!(next, '{' | '['))),
+        Place::Field => match next {
+            '}' | ']' => structure_goes_on(&rest[1..]),
+            ',' => field_follows(skip_space(&rest[1..])),
+            '`' | '/' | '#' => new_line || rest.starts_with("```") || rest.starts_with("//") || rest.starts_with("/*"),
+            _ => (spaced || is_empty) && key_follows(rest),
+        },
+        Place::Item => match next {
+            '}' | ']' => structure_goes_on(&rest[1..]),
+            // A key where an item was expected: the list was not closed.
+            ':' => true,
+            ',' => item_follows(skip_space(&rest[1..])),
+            '`' | '/' | '#' => new_line || rest.starts_with("```") || rest.starts_with("//") || rest.starts_with("/*"),
+            '{' | '[' => new_line,
+            _ => closers_of(next).is_some() && spaced,
+        },
+    }
+}
+
+/// What may stand behind a closing bracket.
+fn structure_goes_on(after: &str) -> bool {
+    let rest = skip_space(after);
+    let new_line = after[..after.len() - rest.len()].contains('\n');
+    match rest.chars().next() {
+        None | Some(',' | '}' | ']' | '"' | '`' | '{' | '/' | '#' | '\u{201c}' | '\'') => true,
+        // The answer is over and prose follows.
+        Some(_) => new_line,
+    }
+}
+
+fn field_follows(rest: &str) -> bool {
+    match rest.chars().next() {
+        None | Some('}' | ']' | ',') => true,
+        Some('/' | '#') => rest.starts_with("//") || rest.starts_with("/*") || rest.starts_with('#'),
+        Some('.') => rest.starts_with("..."),
+        Some(_) => key_follows(rest),
+    }
+}
+
+fn item_follows(rest: &str) -> bool {
+    match rest.chars().next() {
+        None | Some('{' | '[' | '}' | ']' | ',' | '-' | '0'..='9') => true,
+        Some('/' | '#') => rest.starts_with("//") || rest.starts_with("/*") || rest.starts_with('#'),
+        Some('.') => rest.starts_with("..."),
+        Some(letter) => {
+            closers_of(letter).is_some()
+                || ["true", "false", "null", "None", "True", "False"].iter().any(|word| rest.starts_with(word))
+        }
+    }
+}
+
+/// Whether a key with its colon follows, quoted or not; or the answer ends inside a quoted one.
+pub(super) fn key_follows(rest: &str) -> bool {
+    let window = &rest[..rest.floor_char_boundary(LONGEST_KEY_BYTES)];
+    let is_cut = window.len() == rest.len();
+    let Some(first) = window.chars().next() else { return true };
+    if let Some(closers) = closers_of(first) {
+        let body = &window[first.len_utf8()..];
+        return match body.find(|letter| closers.contains(&letter)) {
+            Some(end) => {
+                let closer = body[end..].chars().next().map_or(1, char::len_utf8);
+                let after = skip_space(&body[end + closer..]);
+                after.starts_with([':', '=']) || (after.is_empty() && is_cut)
+            }
+            None => is_cut && !body.contains('\n'),
+        };
+    }
+    let name_length = window.find(|letter: char| !is_name(letter)).unwrap_or(window.len());
+    name_length > 0 && skip_space(&window[name_length..]).starts_with(':')
+}
+
+/// Letters of an unquoted key.
+pub(super) fn is_name(letter: char) -> bool {
+    letter.is_alphanumeric() || matches!(letter, '_' | '-' | '$')
+}
+
+/// Leaves out white space, also the kinds that JSON does not know.
+pub(super) fn skip_space(text: &str) -> &str {
+    text.trim_start_matches(|letter: char| letter.is_whitespace() || matches!(letter, '\u{feff}' | '\u{200b}'))
+}
+
+/// What the escape that `text` begins with means, and its length in bytes. A wrong one means itself.
+pub(super) fn escape_at(text: &str) -> (String, usize) {
+    let Some(kind) = text[1..].chars().next() else { return ("\\".to_owned(), 1) };
+    let meant = match kind {
+        '"' | '\\' | '/' | '\'' => kind,
+        'b' => '\u{8}',
+        'f' => '\u{c}',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'u' => return unicode_escape(text),
+        other => return (format!("\\{other}"), 1 + other.len_utf8()),
+    };
+    (meant.to_string(), 2)
+}
+
+/// `\uXXXX`, or two of them for a letter beyond the basic plane.
+fn unicode_escape(text: &str) -> (String, usize) {
+    let unit = |text: &str| {
+        let digits = text.strip_prefix("\\u")?.get(..4)?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let Some(first) = unit(text) else { return ("\\u".to_owned(), 2) };
+    let second = text.get(6..).and_then(unit);
+    let units = [first, second.unwrap_or_default()];
+    match char::decode_utf16(units).next() {
+        Some(Ok(letter)) => (letter.to_string(), if letter as u32 > 0xffff { 12 } else { 6 }),
+        // Half a pair means nothing; it is kept as it stands.
+        _ => (text[..6].to_owned(), 6),
+    }
+}
