@@ -38,7 +38,7 @@ macro_rules! languages {
                 match self { $(Self::$variant => $native,)+ }
             }
 
-            const fn from_detector(detected: whatlang::Lang) -> Option<Self> {
+            pub(crate) const fn from_detector(detected: whatlang::Lang) -> Option<Self> {
                 match detected {
                     $(whatlang::Lang::$whatlang => Some(Self::$variant),)+
                     _ => None,

@@ -5,6 +5,7 @@
 
 pub mod analysis;
 pub mod clock;
+pub mod conflict;
 pub mod course;
 pub mod error;
 pub mod generation;
@@ -14,8 +15,12 @@ pub mod language;
 pub mod lesson;
 pub mod limits;
 pub mod organization;
+pub mod quality;
 pub mod stage;
 pub mod structure;
 pub mod style;
+pub mod taxonomy;
 pub mod usage;
 pub mod user;
+pub mod validation;
+mod wording;

@@ -1,9 +1,12 @@
 //! The course structure: sections, lesson specifications, exercises (data model 2.1).
 
+mod near_miss;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::limits;
+pub use near_miss::ReadExerciseType;
 
 /// How much the learner must bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -229,4 +232,12 @@ impl CourseStructure {
 /// Minutes as hours, rounded to hundredths.
 pub fn hours(minutes: u32) -> f64 {
     (f64::from(minutes) / 60.0 * 100.0).round() / 100.0
+}
+
+/// The words that fit a lesson of this many minutes: 120 to 180 a minute (data model 2.5).
+pub const fn lesson_words(minutes: u32) -> limits::Limit {
+    limits::Limit::new(
+        limits::WORDS_A_MINUTE.min * minutes as usize,
+        limits::WORDS_A_MINUTE.max * minutes as usize,
+    )
 }

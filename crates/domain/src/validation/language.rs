@@ -1,0 +1,242 @@
+//! Whether a text is written in the course's language (data model 2.3).
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+use whatlang::{Detector, Lang};
+
+use crate::language::Language;
+use crate::limits::text_length;
+
+/// Texts up to this length are too short to tell (data model 2.3).
+const LENGTH_MIN: usize = 60;
+/// The share of letters in the language's own script from which on the rest are taken for technical terms.
+const OWN_SCRIPT_SHARE: f64 = 0.35;
+/// The share of letters that another non-Latin script needs to count as the text's script.
+const OTHER_SCRIPT_SHARE: f64 = 0.5;
+/// The share of kana among letters from which on a text in Han characters is Japanese.
+const KANA_SHARE: f64 = 0.1;
+/// The detector's own threshold of reliability is for long texts; on sentences of 60 to 150 letters it takes
+/// English with many names for French or Dutch, so more is asked of it here.
+const CONFIDENCE_MIN: f64 = 0.95;
+
+/// Scripts as courses in the offered languages use them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Script {
+    Latin,
+    Cyrillic,
+    Han,
+    Kana,
+    Hangul,
+    Arabic,
+    Thai,
+    Devanagari,
+    Bengali,
+    Other,
+}
+
+const SCRIPTS: [Script; 10] = [
+    Script::Latin,
+    Script::Cyrillic,
+    Script::Han,
+    Script::Kana,
+    Script::Hangul,
+    Script::Arabic,
+    Script::Thai,
+    Script::Devanagari,
+    Script::Bengali,
+    Script::Other,
+];
+
+impl Script {
+    const fn of(letter: char) -> Self {
+        match letter {
+            'A'..='Z' | 'a'..='z' | '\u{c0}'..='\u{24f}' | '\u{1e00}'..='\u{1eff}' => Self::Latin,
+            '\u{400}'..='\u{52f}' => Self::Cyrillic,
+            '\u{3040}'..='\u{30ff}' => Self::Kana,
+            '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3134f}' => Self::Han,
+            '\u{1100}'..='\u{11ff}' | '\u{ac00}'..='\u{d7af}' => Self::Hangul,
+            '\u{600}'..='\u{6ff}' | '\u{750}'..='\u{77f}' => Self::Arabic,
+            '\u{e00}'..='\u{e7f}' => Self::Thai,
+            '\u{900}'..='\u{97f}' => Self::Devanagari,
+            '\u{980}'..='\u{9ff}' => Self::Bengali,
+            _ => Self::Other,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Latin => "a language in Latin letters",
+            Self::Cyrillic => "a language in Cyrillic letters",
+            Self::Han => "Chinese",
+            Self::Kana => "Japanese",
+            Self::Hangul => "Korean",
+            Self::Arabic => "a language in Arabic letters",
+            Self::Thai => "Thai",
+            Self::Devanagari => "a language in Devanagari letters",
+            Self::Bengali => "Bengali",
+            Self::Other => "another script",
+        }
+    }
+}
+
+const fn own_scripts(language: Language) -> &'static [Script] {
+    match language {
+        Language::Russian => &[Script::Cyrillic],
+        Language::Chinese => &[Script::Han],
+        Language::Japanese => &[Script::Kana, Script::Han],
+        Language::Korean => &[Script::Hangul],
+        Language::Arabic => &[Script::Arabic],
+        Language::Thai => &[Script::Thai],
+        Language::Hindi => &[Script::Devanagari],
+        Language::Bengali => &[Script::Bengali],
+        _ => &[Script::Latin],
+    }
+}
+
+/// Letters a script, with the texts of each script's words.
+struct ScriptCount {
+    letters: [usize; SCRIPTS.len()],
+    total: usize,
+}
+
+impl ScriptCount {
+    fn of(text: &str) -> Self {
+        let mut letters = [0; SCRIPTS.len()];
+        let mut total = 0;
+        for letter in text.chars().filter(|letter| letter.is_alphabetic()) {
+            let script = Script::of(letter);
+            if let Some(index) = SCRIPTS.iter().position(|&other| other == script) {
+                letters[index] += 1;
+                total += 1;
+            }
+        }
+        Self { letters, total }
+    }
+
+    fn share(&self, scripts: &[Script]) -> f64 {
+        let letters: usize = SCRIPTS
+            .iter()
+            .zip(self.letters)
+            .filter(|(script, _)| scripts.contains(script))
+            .map(|(_, count)| count)
+            .sum();
+        letters as f64 / self.total.max(1) as f64
+    }
+}
+
+/// Whether nothing tells reliably that `text` is in another language than `language`.
+pub fn is_in_language(text: &str, language: Language) -> bool {
+    mismatched_language(text, language).is_none()
+}
+
+/// The name of the language of `text` where it is reliably another one than `expected`. Code, addresses and terms
+/// in Latin letters do not count, and neither does a text of up to 60 characters.
+pub fn mismatched_language(text: &str, expected: Language) -> Option<&'static str> {
+    if text_length(text) <= LENGTH_MIN {
+        return None;
+    }
+    let prose = without_code(text);
+    if text_length(&prose) <= LENGTH_MIN {
+        return None;
+    }
+    let count = ScriptCount::of(&prose);
+    let own = own_scripts(expected);
+    if count.share(own) >= OWN_SCRIPT_SHARE {
+        return mismatch_in_script(&prose, expected, own, &count);
+    }
+    let foreign = SCRIPTS
+        .into_iter()
+        .filter(|script| *script != Script::Latin && *script != Script::Other && !own.contains(script))
+        .find(|script| count.share(&[*script]) >= OTHER_SCRIPT_SHARE);
+    if let Some(script) = foreign {
+        return Some(script.name());
+    }
+    // Mostly Latin letters in a course of another script: prose is a fault, a list of terms is not.
+    let is_latin_prose = !own.contains(&Script::Latin) && count.share(&[Script::Latin]) >= OTHER_SCRIPT_SHARE;
+    is_latin_prose
+        .then(|| detect(&letters_of(&prose, &[Script::Latin]), LATIN))
+        .flatten()
+        .map(name)
+}
+
+/// A text in the right letters may still be in a neighbouring language.
+fn mismatch_in_script(
+    prose: &str,
+    expected: Language,
+    own: &[Script],
+    count: &ScriptCount,
+) -> Option<&'static str> {
+    match expected {
+        Language::Chinese => (count.share(&[Script::Kana]) >= KANA_SHARE).then_some("Japanese"),
+        Language::Japanese | Language::Korean | Language::Thai | Language::Bengali => None,
+        // The detector has no list for Malay, which it takes for Indonesian; either passes.
+        Language::Malay | Language::Indonesian => detect(&letters_of(prose, own), LATIN)
+            .filter(|&found| found != Lang::Ind)
+            .map(name),
+        _ => {
+            let candidates = match own {
+                [Script::Cyrillic] => CYRILLIC,
+                [Script::Arabic] => ARABIC,
+                [Script::Devanagari] => DEVANAGARI,
+                _ => LATIN,
+            };
+            detect(&letters_of(prose, own), candidates)
+                .filter(|&found| Language::from_detector(found) != Some(expected))
+                .map(name)
+        }
+    }
+}
+
+/// The languages between which a text in these letters is decided: those offered, and their neighbours that a model
+/// is likely to slip into.
+const LATIN: &[Lang] = &[
+    Lang::Eng,
+    Lang::Spa,
+    Lang::Fra,
+    Lang::Deu,
+    Lang::Por,
+    Lang::Ita,
+    Lang::Tur,
+    Lang::Vie,
+    Lang::Ind,
+    Lang::Pol,
+    Lang::Nld,
+];
+const CYRILLIC: &[Lang] = &[Lang::Rus, Lang::Ukr, Lang::Bul, Lang::Srp, Lang::Bel];
+const ARABIC: &[Lang] = &[Lang::Ara, Lang::Pes, Lang::Urd];
+const DEVANAGARI: &[Lang] = &[Lang::Hin, Lang::Mar, Lang::Nep];
+
+fn name(language: Lang) -> &'static str {
+    language.eng_name()
+}
+
+fn detect(text: &str, candidates: &[Lang]) -> Option<Lang> {
+    if text_length(text) <= LENGTH_MIN {
+        return None;
+    }
+    let info = Detector::with_allowlist(candidates.to_vec()).detect(text)?;
+    (info.is_reliable() && info.confidence() >= CONFIDENCE_MIN).then(|| info.lang())
+}
+
+/// The words whose letters all belong to these scripts.
+fn letters_of(text: &str, scripts: &[Script]) -> String {
+    let words = text.split_whitespace().filter(|word| {
+        word.chars()
+            .filter(|letter| letter.is_alphabetic())
+            .all(|letter| scripts.contains(&Script::of(letter)))
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Prose without code, formulas, addresses and identifiers, none of which has a language.
+fn without_code(text: &str) -> String {
+    static CODE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        let pattern = r"(?s)```.*?(?:```|\z)|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]{1,200}\$|<[^<>]{1,200}>|\S+://\S+|\S+@\S+\.\S+|\b\w*(?:[a-z][A-Z]|_)\w*\b|\b\w+\(\)";
+        Regex::new(pattern).ok()
+    });
+    match &*CODE {
+        Some(code) => code.replace_all(text, " ").into_owned(),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,171 @@
+//! Words as rules compare them: folded, stemmed, in any script.
+
+use std::collections::HashSet;
+
+use rust_stemmers::{Algorithm, Stemmer};
+use unicode_normalization::UnicodeNormalization;
+
+use crate::language::Language;
+
+/// Lower case, compatibility forms, one space between words, punctuation dropped: two titles that differ only in
+/// these are the same title. `+` and `#` at the end of a word are kept, for C, C++ and C# are three languages.
+pub(crate) fn normalize(text: &str) -> String {
+    let folded: String = text.nfkc().flat_map(char::to_lowercase).collect();
+    let folded = folded.replace('ё', "е");
+    let mut words = String::new();
+    let mut letters = folded.chars().peekable();
+    let mut in_word = false;
+    while let Some(letter) = letters.next() {
+        let is_sign = in_word
+            && matches!(letter, '+' | '#')
+            && !letters.peek().is_some_and(|next| next.is_alphanumeric());
+        let is_dot_name =
+            letter == '.' && !in_word && letters.peek().is_some_and(|next| next.is_alphabetic());
+        if letter.is_alphanumeric() || is_mark(letter) || is_sign || is_dot_name {
+            if !in_word && !words.is_empty() {
+                words.push(' ');
+            }
+            words.push(letter);
+            in_word = true;
+        } else if !matches!(letter, '\'' | '’') {
+            in_word = false;
+        }
+    }
+    if words.is_empty() {
+        folded.trim().to_owned()
+    } else {
+        words
+    }
+}
+
+/// Vowel signs of Indic and Thai writing, which are no letters of their own.
+fn is_mark(letter: char) -> bool {
+    unicode_normalization::char::is_combining_mark(letter)
+}
+
+/// Whether the script writes words without spaces between them.
+pub(crate) fn is_unspaced(letter: char) -> bool {
+    matches!(letter,
+        '\u{0e00}'..='\u{0eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}'
+        | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}'
+        | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3134f}')
+}
+
+/// The words of a text that carry its meaning, reduced to stems. Scripts without spaces give pairs of letters.
+pub(crate) fn stems(text: &str, language: Language) -> HashSet<String> {
+    let stemmer = algorithm(language).map(Stemmer::create);
+    let normalized = normalize(text);
+    let mut stems = HashSet::new();
+    for word in normalized.split(' ') {
+        let letters: Vec<char> = word.chars().collect();
+        if letters.iter().any(|&letter| is_unspaced(letter)) {
+            stems.extend(letters.windows(2).map(|pair| pair.iter().collect::<String>()));
+        } else if !is_function_word(word) && (letters.len() > 1 || language != Language::English) {
+            let is_latin = word.is_ascii();
+            // English terms in a text of another language are stemmed as English.
+            let stem = match (&stemmer, is_latin && language == Language::Russian) {
+                (_, true) => Stemmer::create(Algorithm::English).stem(word).into_owned(),
+                (Some(stemmer), false) => stemmer.stem(word).into_owned(),
+                (None, false) => word.to_owned(),
+            };
+            stems.insert(stem);
+        }
+    }
+    stems
+}
+
+const fn algorithm(language: Language) -> Option<Algorithm> {
+    match language {
+        Language::English => Some(Algorithm::English),
+        Language::Russian => Some(Algorithm::Russian),
+        Language::Spanish => Some(Algorithm::Spanish),
+        Language::French => Some(Algorithm::French),
+        Language::German => Some(Algorithm::German),
+        Language::Portuguese => Some(Algorithm::Portuguese),
+        Language::Italian => Some(Algorithm::Italian),
+        Language::Turkish => Some(Algorithm::Turkish),
+        Language::Arabic => Some(Algorithm::Arabic),
+        _ => None,
+    }
+}
+
+/// Words without a meaning of their own in English and Russian; other languages keep all.
+fn is_function_word(word: &str) -> bool {
+    const FUNCTION_WORDS: &[&str] = &[
+        "a",
+        "an",
+        "the",
+        "of",
+        "in",
+        "on",
+        "at",
+        "to",
+        "for",
+        "and",
+        "or",
+        "with",
+        "without",
+        "by",
+        "from",
+        "as",
+        "is",
+        "are",
+        "be",
+        "into",
+        "its",
+        "their",
+        "your",
+        "his",
+        "her",
+        "our",
+        "this",
+        "that",
+        "these",
+        "those",
+        "how",
+        "what",
+        "why",
+        "when",
+        "vs",
+        "versus",
+        "using",
+        "use",
+        "between",
+        "и",
+        "в",
+        "во",
+        "на",
+        "с",
+        "со",
+        "к",
+        "ко",
+        "о",
+        "об",
+        "от",
+        "до",
+        "по",
+        "из",
+        "за",
+        "для",
+        "при",
+        "под",
+        "над",
+        "или",
+        "а",
+        "но",
+        "не",
+        "как",
+        "что",
+        "это",
+        "их",
+        "его",
+        "ее",
+        "через",
+        "без",
+        "между",
+        "их",
+        "чем",
+        "том",
+    ];
+    FUNCTION_WORDS.contains(&word)
+}
