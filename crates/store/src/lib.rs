@@ -1,1 +1,321 @@
+//! The database: the only crate with SQL.
+//!
+//! [`Store::open`] starts the private PostgreSQL or connects to a given one, brings the schema up to date and hands
+//! out transactions. Query functions live in one module an aggregate and take a transaction: [`tx::TenantTx`] where
+//! a person acts, [`tx::SystemTx`] where the program does.
 
+pub mod checkpoint;
+pub mod cluster;
+pub mod course;
+pub mod error;
+pub mod generation;
+mod json;
+pub mod lesson;
+pub mod metric;
+pub mod model_call;
+pub mod organization;
+pub mod queue;
+mod statement;
+#[cfg(feature = "testkit")]
+pub mod testkit;
+pub mod tx;
+pub mod version;
+pub mod worker;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use domain::user::Actor;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgConnection};
+
+use cluster::{Cluster, ClusterConfig, StartObserver, StartStep};
+use error::StoreError;
+use tx::{SystemTx, TenantTx};
+
+/// The schema, compiled into the program.
+pub(crate) static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
+
+/// The oldest server version, as `server_version_num` counts.
+const OLDEST_SERVER: i32 = 150_000;
+/// Connections for people's transactions in one process.
+const TENANT_CONNECTIONS: u32 = 10;
+/// Connections for the program's own transactions in one process.
+const SYSTEM_CONNECTIONS: u32 = 10;
+/// How long a transaction waits for a free connection.
+const ACQUIRE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Which database to use.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// A PostgreSQL to connect to; without it the private cluster is used.
+    pub database_url: Option<String>,
+    /// The private cluster.
+    pub cluster: ClusterConfig,
+}
+
+/// The database, open.
+#[derive(Debug)]
+pub struct Store {
+    tenant: PgPool,
+    system: PgPool,
+    options: PgConnectOptions,
+    cluster: Option<Cluster>,
+}
+
+impl Store {
+    /// Starts the private cluster or connects to the given database, and brings the schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError`] of kind `Setup` if there is no usable server, with what to do in the message.
+    pub async fn open(config: &StoreConfig, observer: &dyn StartObserver) -> Result<Self, StoreError> {
+        if let Some(url) = &config.database_url {
+            let options = PgConnectOptions::from_str(url).map_err(StoreError::Address)?;
+            return Self::connect(options.application_name("coursewright"), None, observer).await;
+        }
+        let cluster = Cluster::open(&config.cluster, observer).await?;
+        let options = cluster.options("coursewright");
+        if !cluster::connects(&options).await {
+            let mut connection = PgConnection::connect_with(&cluster.options("postgres")).await?;
+            // Another program may have made it meanwhile.
+            let made = sqlx::raw_sql("create database coursewright")
+                .execute(&mut connection)
+                .await;
+            if let Err(refused) = made
+                && !cluster::connects(&options).await
+            {
+                return Err(refused.into());
+            }
+            connection.close().await?;
+        }
+        let store = Self::connect(options, Some(cluster), observer).await?;
+        store.take_over_if_sole_user().await?;
+        Ok(store)
+    }
+
+    /// Hands on what workers held that were killed: nobody else uses the private cluster, so nobody is at work.
+    async fn take_over_if_sole_user(&self) -> Result<(), StoreError> {
+        let Some(cluster) = &self.cluster else {
+            return Ok(());
+        };
+        if cluster.was_sole_user() {
+            let mut tx = self.system().await?;
+            let rescued = queue::rescue_all(&mut tx).await?;
+            tx.commit().await?;
+            if !rescued.is_empty() {
+                tracing::info!(jobs = rescued.len(), "jobs of a killed process are taken over");
+            }
+        }
+        Ok(cluster.admit_others()?)
+    }
+
+    /// Connects to a database on a server that runs.
+    pub(crate) async fn connect(
+        options: PgConnectOptions,
+        cluster: Option<Cluster>,
+        observer: &dyn StartObserver,
+    ) -> Result<Self, StoreError> {
+        let options = options.disable_statement_logging();
+        let mut connection = PgConnection::connect_with(&options).await?;
+        migrate(&mut connection, observer).await?;
+        connection.close().await?;
+        let tenant = pool(&options, TENANT_CONNECTIONS);
+        let system = pool(&options, SYSTEM_CONNECTIONS);
+        Ok(Self {
+            tenant,
+            system,
+            options,
+            cluster,
+        })
+    }
+
+    /// Closes all connections; the last program that uses the private cluster stops it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the cluster cannot be left in order.
+    pub async fn close(self) -> Result<(), StoreError> {
+        self.tenant.close().await;
+        self.system.close().await;
+        if let Some(cluster) = self.cluster {
+            cluster.stop().await?;
+        }
+        Ok(())
+    }
+
+    /// A transaction on behalf of `actor`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if no connection can be had.
+    pub async fn tenant(&self, actor: &Actor) -> Result<TenantTx, StoreError> {
+        TenantTx::begin(&self.tenant, actor).await
+    }
+
+    /// A transaction of the program itself.
+    ///
+    /// # Errors
+    /// [`StoreError`] if no connection can be had.
+    pub async fn system(&self) -> Result<SystemTx, StoreError> {
+        SystemTx::begin(&self.system).await
+    }
+
+    /// Runs `work` in a transaction on behalf of `actor` and commits it. When transactions meet or the connection
+    /// breaks, the whole of it is run again after 100, 200 and 400 ms.
+    ///
+    /// # Errors
+    /// What `work` returned, or the last failure to commit.
+    pub async fn with_tenant<T>(
+        &self,
+        actor: &Actor,
+        work: impl AsyncFn(&mut TenantTx) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut waits = tx::RETRY_WAITS.iter();
+        loop {
+            let attempt = async {
+                let mut tx = self.tenant(actor).await?;
+                let result = work(&mut tx).await?;
+                tx.commit().await?;
+                Ok(result)
+            };
+            match retry_wait(attempt.await, &mut waits) {
+                Ok(done) => return done,
+                Err(wait) => tokio::time::sleep(wait).await,
+            }
+        }
+    }
+
+    /// Runs `work` in a transaction of the program itself and commits it; tried again like [`Store::with_tenant`].
+    ///
+    /// # Errors
+    /// What `work` returned, or the last failure to commit.
+    pub async fn with_system<T>(
+        &self,
+        work: impl AsyncFn(&mut SystemTx) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut waits = tx::RETRY_WAITS.iter();
+        loop {
+            let attempt = async {
+                let mut tx = self.system().await?;
+                let result = work(&mut tx).await?;
+                tx.commit().await?;
+                Ok(result)
+            };
+            match retry_wait(attempt.await, &mut waits) {
+                Ok(done) => return done,
+                Err(wait) => tokio::time::sleep(wait).await,
+            }
+        }
+    }
+
+    /// Whether the database answers, for health checks.
+    pub async fn is_ready(&self) -> bool {
+        tx::answers(&self.system).await
+    }
+
+    /// The private cluster, when it is used.
+    pub const fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_ref()
+    }
+
+    /// The server's version, for example `15.18`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer.
+    pub async fn server_version(&self) -> Result<String, StoreError> {
+        Ok(sqlx::query_scalar("show server_version")
+            .fetch_one(&self.system)
+            .await?)
+    }
+
+    /// Tells workers in all processes that there is work or that something was cancelled. Called after the commit:
+    /// inside the transaction, committing notifiers would wait for each other. A lost hint costs a poll's interval.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not answer.
+    pub async fn notify_workers(&self) -> Result<(), StoreError> {
+        sqlx::query("select set_config('synchronous_commit', 'off', true), pg_notify('jobs', '')")
+            .execute(&self.system)
+            .await?;
+        Ok(())
+    }
+
+    /// A connection that hears [`Store::notify_workers`].
+    ///
+    /// # Errors
+    /// [`StoreError`] if no connection can be had.
+    pub async fn listen(&self) -> Result<JobListener, StoreError> {
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .connect_lazy_with(self.options.clone());
+        let mut inner = PgListener::connect_with(&pool).await?;
+        inner.listen("jobs").await?;
+        Ok(JobListener { inner })
+    }
+}
+
+/// Hears that there may be work.
+#[derive(Debug)]
+pub struct JobListener {
+    inner: PgListener,
+}
+
+impl JobListener {
+    /// Returns at the next hint. A broken connection is mended, and counts as a hint: something may have been missed.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the connection cannot be mended.
+    pub async fn hint(&mut self) -> Result<(), StoreError> {
+        self.inner.try_recv().await?;
+        Ok(())
+    }
+}
+
+fn pool(options: &PgConnectOptions, connections: u32) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_PATIENCE)
+        .after_connect(|connection, _| Box::pin(tx::disarm(connection)))
+        .connect_lazy_with(options.clone())
+}
+
+/// The outcome of one try, or how long to wait before the next.
+fn retry_wait<T>(
+    outcome: Result<T, StoreError>,
+    waits: &mut std::slice::Iter<'_, Duration>,
+) -> Result<Result<T, StoreError>, Duration> {
+    match outcome {
+        Err(error) if error.is_transient() => match waits.next() {
+            Some(wait) => {
+                tracing::warn!(%error, wait_ms = wait.as_millis(), "a transaction is tried again");
+                Err(*wait)
+            }
+            None => Ok(Err(error)),
+        },
+        outcome => Ok(outcome),
+    }
+}
+
+async fn migrate(connection: &mut PgConnection, observer: &dyn StartObserver) -> Result<(), StoreError> {
+    let (number, name): (i32, String) = sqlx::query_as(
+        "select current_setting('server_version_num')::int, current_setting('server_version')",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if number < OLDEST_SERVER {
+        return Err(StoreError::OldServer { found: name });
+    }
+    let has_schema: bool = sqlx::query_scalar("select to_regclass('public._sqlx_migrations') is not null")
+        .fetch_one(&mut *connection)
+        .await?;
+    let applied: i64 = if has_schema {
+        sqlx::query_scalar("select count(*) from public._sqlx_migrations")
+            .fetch_one(&mut *connection)
+            .await?
+    } else {
+        0
+    };
+    if usize::try_from(applied).unwrap_or(0) < MIGRATOR.iter().count() {
+        observer.on_step(StartStep::Migrating);
+    }
+    MIGRATOR.run(connection).await.map_err(StoreError::Migrate)
+}

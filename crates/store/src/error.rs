@@ -1,0 +1,134 @@
+//! Failures of the store.
+
+use domain::error::ErrorKind;
+use domain::id::JobId;
+
+use crate::cluster::ClusterError;
+
+/// Why something could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The private database could not be used.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The address of the database is not one.
+    #[error("the database address is not valid: it has the form postgres://user:password@host:port/name")]
+    Address(#[source] sqlx::Error),
+    /// The server is older than the schema needs.
+    #[error("the database server has version {found}; PostgreSQL 15 or newer is needed")]
+    OldServer {
+        /// The server's own word.
+        found: String,
+    },
+    /// The schema could not be brought up to date.
+    #[error("the database could not be migrated")]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+    /// There is no such thing, or it is invisible to the caller.
+    #[error("there is no {what} '{key}'")]
+    NotFound {
+        /// What was looked for.
+        what: &'static str,
+        /// By which id, slug or prefix.
+        key: String,
+    },
+    /// More than one thing has an id that begins like that.
+    #[error("more than one {what} begins with '{key}': give more of the id")]
+    Ambiguous {
+        /// What was looked for.
+        what: &'static str,
+        /// The beginning that was given.
+        key: String,
+    },
+    /// The caller may see it but not do this.
+    #[error("{0}")]
+    Forbidden(String),
+    /// The present state does not allow it.
+    #[error("{0}")]
+    Conflict(String),
+    /// The user's or the installation's limit is reached.
+    #[error("{current} of {limit} generations at once are running")]
+    TooManyGenerations {
+        /// How many are active.
+        current: u32,
+        /// How many may be.
+        limit: u32,
+    },
+    /// The state machine rejects the change (data model 2.8); the message names the legal ones.
+    #[error("{0}")]
+    IllegalTransition(String),
+    /// Another worker has the job now, or it has ended: nothing was written.
+    #[error("job {0} is no longer held by this worker")]
+    LostLease(JobId),
+    /// A stored value does not have the shape of its type, or a value cannot be stored.
+    #[error("the {what} in the database cannot be read or written")]
+    Shape {
+        /// Which value.
+        what: &'static str,
+        /// What does not fit.
+        #[source]
+        cause: serde_json::Error,
+    },
+    /// The database refused or did not answer.
+    #[error("the database refused or did not answer")]
+    Database(#[source] sqlx::Error),
+}
+
+impl StoreError {
+    /// The kind for exit codes and statuses.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Cluster(error) => error.kind(),
+            Self::Address(_) | Self::OldServer { .. } | Self::Migrate(_) => ErrorKind::Setup,
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::Ambiguous { .. } => ErrorKind::Invalid,
+            Self::Forbidden(_) => ErrorKind::Forbidden,
+            Self::Conflict(_) | Self::IllegalTransition(_) | Self::LostLease(_) => ErrorKind::Conflict,
+            Self::TooManyGenerations { .. } => ErrorKind::LimitReached,
+            Self::Shape { .. } => ErrorKind::Internal,
+            Self::Database(cause) if is_transient(cause) => ErrorKind::Unavailable,
+            Self::Database(_) => ErrorKind::Internal,
+        }
+    }
+
+    /// Whether the same transaction may succeed when it is run again: two of them met, or the connection broke.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Database(cause) if is_transient(cause))
+    }
+}
+
+/// The state machine's own error code.
+const ILLEGAL_TRANSITION: &str = "CW001";
+/// A role lacks a privilege, or a policy refuses the row.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+/// Unique indexes that stand for "already under way".
+const ACTIVE_INDEXES: [&str; 2] = ["generations_one_active", "jobs_one_active_per_course"];
+
+impl From<sqlx::Error> for StoreError {
+    fn from(cause: sqlx::Error) -> Self {
+        let Some(refusal) = cause.as_database_error() else {
+            return Self::Database(cause);
+        };
+        if refusal
+            .constraint()
+            .is_some_and(|name| ACTIVE_INDEXES.contains(&name))
+        {
+            return Self::Conflict("a generation of this course is already active".to_owned());
+        }
+        match refusal.code().as_deref() {
+            Some(ILLEGAL_TRANSITION) => Self::IllegalTransition(refusal.message().to_owned()),
+            Some(INSUFFICIENT_PRIVILEGE) => Self::Forbidden("this is not allowed for your role".to_owned()),
+            _ => Self::Database(cause),
+        }
+    }
+}
+
+fn is_transient(cause: &sqlx::Error) -> bool {
+    match cause {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => true,
+        // 40001 serialization failure, 40P01 deadlock, class 08 connection, 57P01 to 57P03 server going or coming.
+        sqlx::Error::Database(refusal) => refusal.code().is_some_and(|code| {
+            matches!(code.as_ref(), "40001" | "40P01" | "57P01" | "57P02" | "57P03") || code.starts_with("08")
+        }),
+        _ => false,
+    }
+}

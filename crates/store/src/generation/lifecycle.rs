@@ -1,0 +1,636 @@
+//! The course of a generation: start, stages, end, and going on after an end.
+//!
+//! Every function changes the result, the state machine, the progress and the queue together, in the caller's
+//! transaction: there is no moment at which a crash loses a course or runs a stage twice (generation 3.1).
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use domain::analysis::AnalysisResult;
+use domain::generation::{GenerationMetadata, GenerationProgress, GenerationStatus, Step, StepStatus};
+use domain::id::{CourseId, GenerationId, JobId, UserId};
+use domain::job::StageJob;
+use domain::stage::Stage;
+use domain::structure::CourseStructure;
+use domain::usage::MicroUsd;
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Failure, Generation, get_own};
+use crate::course;
+use crate::error::StoreError;
+use crate::json::{from_json, from_word, to_json, to_text};
+use crate::organization;
+use crate::queue::{self, JobEnd, Lease};
+use crate::statement::statements;
+use crate::tx::sealed::Sealed;
+use crate::tx::{SystemTx, TenantTx, Tx};
+use crate::{lesson, version};
+
+statements! {
+    LOCK_USER = "select id from users where id = $1 for update";
+    GET_OWNER = "select owner_id from courses where id = $1";
+    LOCK_COURSE = "select generation_status from courses where id = $1 for update";
+    FIND_BY_IDEMPOTENCY = "select g.id, j.id, j.stage from generations g
+        join lateral (select id, stage from jobs where generation_id = g.id order by created_at, id limit 1) j on true
+        where g.course_id = $1 and g.idempotency_key = $2";
+    COUNT_ACTIVE = "select count(*) from generations where user_id = $1
+        and status not in ('completed', 'failed', 'cancelled')";
+    INSERT_GENERATION = "insert into generations (id, course_id, organization_id, user_id, status, budget_usd_micros,
+            seed, options, idempotency_key)
+        select $1, c.id, c.organization_id, $3, 'pending', $4, $5, $6, $7 from courses c where c.id = $2";
+    BEGIN_GENERATION = "update courses set current_generation_id = $2, generation_progress = app.new_progress($3),
+            generation_status = 'pending', analysis_result = null, generation_metadata = null where id = $1";
+    REVIVE_GENERATION = "update courses set generation_status = 'pending' where id = $1";
+    CLEAR_END = "update generations set cancel_requested = false, error_code = null, error_message = null,
+            error_details = null where id = $1";
+    FIND_ACTIVE_JOB = "select id, stage, state from jobs where generation_id = $1 and state in ('pending', 'running')";
+    FIND_LAST_STAGE = "select stage from jobs where generation_id = $1 and state <> 'succeeded'
+        order by created_at desc, id desc limit 1";
+    REFRESH_JOB = "update jobs set max_attempts = attempt + 3, cancel_requested = false,
+            run_at = case when state = 'pending' then now() else run_at end where id = $1";
+    GET_CURRENT = "select current_generation_id, (generation_progress ->> 'has_documents')::boolean from courses
+        where id = $1 for update";
+    ADVANCE = "select app.advance_generation_status($1, $2, $3)";
+    UPDATE_PROGRESS = "select update_course_progress($1, $2, $3, $4, $5, $6, $7)";
+    SET_ERROR = "update generations set error_code = $2, error_message = $3, error_details = $4 where id = $1";
+    GET_PRIORITY_OF_JOB = "select priority from jobs where id = $1";
+    COUNT_LESSONS = "select count(*) filter (where status in ('completed', 'needs_review')), count(*)
+        from lesson_contents where course_id = $1";
+}
+
+/// A generation to start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewGeneration {
+    /// The course.
+    pub course_id: CourseId,
+    /// The most that may be spent.
+    pub budget: MicroUsd,
+    /// What makes its random choices repeatable.
+    pub seed: u64,
+    /// Options of the run, as an object.
+    pub options: Value,
+    /// Whether it begins with documents.
+    pub has_documents: bool,
+    /// How many generations of one user may be active at once; `None`: any number.
+    pub user_limit: Option<u32>,
+    /// A second start with the same key gives the first one's answer.
+    pub idempotency_key: Option<String>,
+}
+
+/// A generation that was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StartedGeneration {
+    /// The generation.
+    pub generation_id: GenerationId,
+    /// Its first job.
+    pub job_id: JobId,
+    /// The stage of that job.
+    pub stage: Stage,
+    /// False: the answer of an earlier start with the same idempotency key.
+    pub is_new: bool,
+}
+
+/// Starts a generation of the actor's own course: generation, first job and progress step 1 in one transaction
+/// (service 4.2). Locks are taken in the order user, course. Call [`crate::Store::notify_workers`] after the commit.
+///
+/// # Errors
+/// [`StoreError::NotFound`] if the course is invisible, [`StoreError::Forbidden`] if it is not the actor's,
+/// [`StoreError::Conflict`] if a generation is active, [`StoreError::TooManyGenerations`] at the user's limit.
+pub async fn start_generation(
+    tx: &mut TenantTx,
+    new: &NewGeneration,
+) -> Result<StartedGeneration, StoreError> {
+    let actor = *tx.actor();
+    let course_id = new.course_id.as_uuid();
+    let owner: Option<Uuid> = sqlx::query_scalar(GET_OWNER)
+        .bind(course_id)
+        .fetch_optional(tx.connection())
+        .await?;
+    let owner = owner.ok_or_else(|| course::not_found(&new.course_id.to_string()))?;
+    if UserId::from_uuid(owner) != actor.user_id || !actor.role.may_author() {
+        return Err(StoreError::Forbidden(
+            "only its owner may generate a course".to_owned(),
+        ));
+    }
+    tx.elevate().await?;
+    sqlx::query(LOCK_USER)
+        .bind(actor.user_id.as_uuid())
+        .execute(tx.connection())
+        .await?;
+    let status: Option<String> = sqlx::query_scalar(LOCK_COURSE)
+        .bind(course_id)
+        .fetch_one(tx.connection())
+        .await?;
+    if let Some(key) = &new.idempotency_key {
+        let earlier: Option<(Uuid, Uuid, String)> = sqlx::query_as(FIND_BY_IDEMPOTENCY)
+            .bind(course_id)
+            .bind(key)
+            .fetch_optional(tx.connection())
+            .await?;
+        if let Some((generation, job, stage)) = earlier {
+            tx.restore().await?;
+            return Ok(StartedGeneration {
+                generation_id: GenerationId::from_uuid(generation),
+                job_id: JobId::from_uuid(job),
+                stage: from_word(stage, "stage")?,
+                is_new: false,
+            });
+        }
+    }
+    let status: Option<GenerationStatus> = status
+        .map(|status| from_word(status, "generation status"))
+        .transpose()?;
+    if status.is_some_and(GenerationStatus::is_active) {
+        return Err(StoreError::Conflict(
+            "a generation of this course is already active".to_owned(),
+        ));
+    }
+    check_user_limit(tx, actor.user_id, new.user_limit).await?;
+
+    let generation_id = GenerationId::generate();
+    sqlx::query(INSERT_GENERATION)
+        .bind(generation_id.as_uuid())
+        .bind(course_id)
+        .bind(actor.user_id.as_uuid())
+        .bind(new.budget.0)
+        .bind(new.seed.cast_signed())
+        .bind(to_json(&new.options, "generation options")?)
+        .bind(&new.idempotency_key)
+        .execute(tx.connection())
+        .await?;
+    sqlx::query(BEGIN_GENERATION)
+        .bind(course_id)
+        .bind(generation_id.as_uuid())
+        .bind(new.has_documents)
+        .execute(tx.connection())
+        .await?;
+    let launched = ProgressUpdate::new(Step::Launch, StepStatus::Completed, "Инициализация завершена");
+    update_progress(tx, new.course_id, &launched).await?;
+    let stage = if new.has_documents {
+        Stage::DocumentProcessing
+    } else {
+        Stage::Analysis
+    };
+    let priority = organization::get_priority(tx, actor.organization_id).await?;
+    let job_id = queue::enqueue(tx, generation_id, stage, priority).await?;
+    tx.restore().await?;
+    Ok(StartedGeneration {
+        generation_id,
+        job_id,
+        stage,
+        is_new: true,
+    })
+}
+
+async fn check_user_limit(tx: &mut TenantTx, user: UserId, limit: Option<u32>) -> Result<(), StoreError> {
+    let Some(limit) = limit else { return Ok(()) };
+    let active: i64 = sqlx::query_scalar(COUNT_ACTIVE)
+        .bind(user.as_uuid())
+        .fetch_one(tx.connection())
+        .await?;
+    let current = u32::try_from(active).unwrap_or(u32::MAX);
+    if current >= limit {
+        Err(StoreError::TooManyGenerations { current, limit })
+    } else {
+        Ok(())
+    }
+}
+
+/// A generation that goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResumedGeneration {
+    /// The generation as it is now.
+    pub generation: Generation,
+    /// The job with which it goes on.
+    pub job_id: JobId,
+    /// The stage of that job.
+    pub stage: Stage,
+    /// Whether the job waited or ran already.
+    pub was_active: bool,
+}
+
+/// Goes on with a generation of the actor: after a crash, a failure, a cancellation, an exhausted budget or a review.
+/// It begins with the stage at which it stopped; checkpoints are kept, so nothing is paid for twice. The job has fresh
+/// attempts. Call [`crate::Store::notify_workers`] after the commit.
+///
+/// # Errors
+/// [`StoreError::NotFound`] or [`StoreError::Forbidden`] if it is not the actor's; [`StoreError::Conflict`] if it is
+/// completed or a newer generation has taken its place.
+pub async fn resume_generation(tx: &mut TenantTx, id: GenerationId) -> Result<ResumedGeneration, StoreError> {
+    let generation = get_own(tx, id).await?;
+    tx.elevate().await?;
+    let (current, has_documents): (Option<Uuid>, Option<bool>) = sqlx::query_as(GET_CURRENT)
+        .bind(generation.course_id.as_uuid())
+        .fetch_one(tx.connection())
+        .await?;
+    if current != Some(id.as_uuid()) {
+        return Err(StoreError::Conflict(format!(
+            "generation {id} cannot go on: a newer generation of its course has taken its place"
+        )));
+    }
+    // Read again under the course's lock: it may have ended since.
+    let generation = super::get_generation(tx, id).await?;
+    if generation.status == GenerationStatus::Completed {
+        return Err(StoreError::Conflict(format!("generation {id} is completed")));
+    }
+    sqlx::query(CLEAR_END)
+        .bind(id.as_uuid())
+        .execute(tx.connection())
+        .await?;
+    let active: Option<(Uuid, String, String)> = sqlx::query_as(FIND_ACTIVE_JOB)
+        .bind(id.as_uuid())
+        .fetch_optional(tx.connection())
+        .await?;
+    let (job_id, stage, was_active) = if let Some((job, stage, _)) = active {
+        sqlx::query(REFRESH_JOB)
+            .bind(job)
+            .execute(tx.connection())
+            .await?;
+        (JobId::from_uuid(job), from_word(stage, "stage")?, true)
+    } else {
+        let stage = stage_to_resume(tx, &generation, has_documents.unwrap_or(false)).await?;
+        if !generation.status.is_active() {
+            sqlx::query(REVIVE_GENERATION)
+                .bind(generation.course_id.as_uuid())
+                .execute(tx.connection())
+                .await?;
+        }
+        let update = ProgressUpdate::new(stage.step(), StepStatus::InProgress, "Генерация продолжена");
+        update_progress(tx, generation.course_id, &update).await?;
+        let priority = organization::get_priority(tx, generation.organization_id).await?;
+        (queue::enqueue(tx, id, stage, priority).await?, stage, false)
+    };
+    let generation = super::get_generation(tx, id).await?;
+    tx.restore().await?;
+    Ok(ResumedGeneration {
+        generation,
+        job_id,
+        stage,
+        was_active,
+    })
+}
+
+async fn stage_to_resume(
+    tx: &mut TenantTx,
+    generation: &Generation,
+    has_documents: bool,
+) -> Result<Stage, StoreError> {
+    if generation.status == GenerationStatus::AwaitingReview {
+        return Ok(Stage::Content);
+    }
+    let stopped: Option<String> = sqlx::query_scalar(FIND_LAST_STAGE)
+        .bind(generation.id.as_uuid())
+        .fetch_optional(tx.connection())
+        .await?;
+    match stopped {
+        Some(stage) => from_word(stage, "stage"),
+        None if has_documents => Ok(Stage::DocumentProcessing),
+        None => Ok(Stage::Analysis),
+    }
+}
+
+/// One call of `update_course_progress` (data model 2.7).
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProgressUpdate {
+    /// The step.
+    pub step: Step,
+    /// Where it stands.
+    pub status: StepStatus,
+    /// What is being done, for people.
+    pub message: String,
+    /// What went wrong, for people.
+    pub error: Option<String>,
+    /// What went wrong, for programs.
+    pub error_details: Option<Value>,
+    /// How far the step is, and what front ends show beside it.
+    pub facts: ProgressFacts,
+}
+
+/// How far a step is; absent fields leave what was known.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ProgressFacts {
+    /// Sections that are made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batches_completed: Option<u32>,
+    /// Sections in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_batches: Option<u32>,
+    /// Lesson texts that are written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lessons_completed: Option<u32>,
+    /// Lesson texts in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lessons_total: Option<u32>,
+    /// The model at work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current_model: Option<String>,
+    /// The latest quality score, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality_score: Option<f64>,
+}
+
+impl ProgressUpdate {
+    /// An update without error and facts.
+    pub fn new(step: Step, status: StepStatus, message: impl Into<String>) -> Self {
+        Self {
+            step,
+            status,
+            message: message.into(),
+            error: None,
+            error_details: None,
+            facts: ProgressFacts::default(),
+        }
+    }
+}
+
+/// Writes the progress; as system only.
+async fn update_progress(
+    tx: &mut impl Tx,
+    course_id: CourseId,
+    update: &ProgressUpdate,
+) -> Result<GenerationProgress, StoreError> {
+    let progress: Option<Value> = sqlx::query_scalar(UPDATE_PROGRESS)
+        .bind(course_id.as_uuid())
+        .bind(i32::from(update.step.id()))
+        .bind(to_json(&update.status, "step status")?.as_str())
+        .bind(to_text(&update.message))
+        .bind(update.error.as_deref().map(to_text))
+        .bind(
+            update
+                .error_details
+                .as_ref()
+                .map(|details| to_json(details, "error details"))
+                .transpose()?,
+        )
+        .bind(to_json(&update.facts, "progress facts")?)
+        .fetch_one(tx.connection())
+        .await?;
+    from_json(
+        progress.ok_or_else(|| course::not_found(&course_id.to_string()))?,
+        "progress",
+    )
+}
+
+/// A worker begins with the stage: the state machine and the progress follow. Safe to repeat.
+///
+/// # Errors
+/// [`StoreError::LostLease`] if the job is no longer this worker's.
+pub async fn begin_stage(
+    tx: &mut SystemTx,
+    lease: &Lease,
+    job: &StageJob,
+    message: &str,
+) -> Result<GenerationProgress, StoreError> {
+    queue::fence(tx, lease).await?;
+    advance(tx, job.course_id, job.stage.status()).await?;
+    let update = ProgressUpdate::new(job.stage.step(), StepStatus::InProgress, message);
+    update_progress(tx, job.course_id, &update).await
+}
+
+/// Reports how far the stage is.
+///
+/// # Errors
+/// [`StoreError::LostLease`] if the job is no longer this worker's.
+pub async fn report_progress(
+    tx: &mut SystemTx,
+    lease: &Lease,
+    job: &StageJob,
+    message: &str,
+    facts: ProgressFacts,
+) -> Result<GenerationProgress, StoreError> {
+    queue::fence(tx, lease).await?;
+    let update = ProgressUpdate {
+        facts,
+        ..ProgressUpdate::new(job.stage.step(), StepStatus::InProgress, message)
+    };
+    update_progress(tx, job.course_id, &update).await
+}
+
+/// Writes the progress of the content stage from the lessons that are in the database.
+pub(crate) async fn report_lessons(
+    tx: &mut SystemTx,
+    course_id: CourseId,
+    message: &str,
+) -> Result<GenerationProgress, StoreError> {
+    let (done, total): (i64, i64) = sqlx::query_as(COUNT_LESSONS)
+        .bind(course_id.as_uuid())
+        .fetch_one(tx.connection())
+        .await?;
+    let facts = ProgressFacts {
+        lessons_completed: u32::try_from(done).ok(),
+        lessons_total: u32::try_from(total).ok(),
+        ..ProgressFacts::default()
+    };
+    let update = ProgressUpdate {
+        facts,
+        ..ProgressUpdate::new(Step::Content, StepStatus::InProgress, message)
+    };
+    update_progress(tx, course_id, &update).await
+}
+
+/// What a stage has made.
+#[derive(Clone, Copy, Debug)]
+pub enum StageResult<'a> {
+    /// It is all saved already (documents, lesson texts).
+    Saved,
+    /// The analysis.
+    Analysis(&'a AnalysisResult),
+    /// The structure; lesson texts of an earlier structure are removed, and one waiting row a lesson is made.
+    Structure(&'a CourseStructure),
+    /// What the generation took.
+    Metadata(&'a GenerationMetadata),
+}
+
+/// What follows a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextStep {
+    /// This stage is enqueued.
+    Stage(Stage),
+    /// The author looks at the structure; [`resume_generation`] goes on.
+    Review,
+    /// The generation is completed.
+    End,
+}
+
+/// A stage that is done.
+#[derive(Clone, Copy, Debug)]
+pub struct FinishedStage<'a> {
+    /// The right to its job.
+    pub lease: &'a Lease,
+    /// Its job.
+    pub job: &'a StageJob,
+    /// What it made.
+    pub result: StageResult<'a>,
+    /// What follows.
+    pub next: NextStep,
+    /// What is being done next, or that all is done, for people.
+    pub message: &'a str,
+}
+
+/// Ends a stage: result saved, state moved, progress written, next job enqueued, this job finished. Call
+/// [`crate::Store::notify_workers`] after the commit. Returns the next job.
+///
+/// # Errors
+/// [`StoreError::LostLease`] if the job is no longer this worker's: nothing is written.
+pub async fn finish_stage(
+    tx: &mut SystemTx,
+    finished: &FinishedStage<'_>,
+) -> Result<Option<JobId>, StoreError> {
+    let StageJob {
+        generation_id,
+        course_id,
+        stage,
+    } = *finished.job;
+    queue::fence(tx, finished.lease).await?;
+    let mut facts = ProgressFacts::default();
+    match finished.result {
+        StageResult::Saved => {}
+        StageResult::Analysis(analysis) => course::save_analysis(tx, course_id, analysis).await?,
+        StageResult::Structure(structure) => {
+            let generation = super::get_generation(tx, generation_id).await?;
+            let author = Some(generation.user_id);
+            version::save_structure(
+                tx,
+                course_id,
+                structure,
+                "generation",
+                author,
+                Some(generation_id),
+            )
+            .await?;
+            lesson::prepare_lessons(tx, course_id, generation_id, structure.lesson_count()).await?;
+            facts.lessons_total = u32::try_from(structure.lesson_count()).ok();
+        }
+        StageResult::Metadata(metadata) => course::save_metadata(tx, course_id, metadata).await?,
+    }
+    let priority: i16 = sqlx::query_scalar(GET_PRIORITY_OF_JOB)
+        .bind(finished.lease.job_id.as_uuid())
+        .fetch_one(tx.connection())
+        .await?;
+    queue::finish(tx, finished.lease, JobEnd::Succeeded, None).await?;
+
+    let goes_on_in_step = matches!(finished.next, NextStep::Stage(next) if next.step() == stage.step());
+    if !goes_on_in_step {
+        let message = finished.message;
+        let update = ProgressUpdate {
+            facts,
+            ..ProgressUpdate::new(stage.step(), StepStatus::Completed, message)
+        };
+        update_progress(tx, course_id, &update).await?;
+    }
+    match finished.next {
+        NextStep::Stage(next) => {
+            advance(tx, course_id, next.status()).await?;
+            let update = ProgressUpdate::new(next.step(), StepStatus::InProgress, finished.message);
+            update_progress(tx, course_id, &update).await?;
+            queue::enqueue(tx, generation_id, next, priority).await.map(Some)
+        }
+        NextStep::Review => {
+            advance(tx, course_id, GenerationStatus::AwaitingReview).await?;
+            Ok(None)
+        }
+        NextStep::End => {
+            advance(tx, course_id, GenerationStatus::Completed).await?;
+            Ok(None)
+        }
+    }
+}
+
+/// What became of a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryOutcome {
+    /// The job waits for its next attempt until then.
+    RetryAt(DateTime<Utc>),
+    /// It was the last attempt: the generation has failed.
+    Failed,
+}
+
+/// After an attempt that failed for a passing reason: the job is tried again later, 3 attempts in all since it last
+/// made progress (service 4.5); after the last one the generation fails.
+///
+/// # Errors
+/// [`StoreError::LostLease`] if the job is no longer this worker's.
+pub async fn retry_or_fail(
+    tx: &mut SystemTx,
+    lease: &Lease,
+    job: &StageJob,
+    failure: &Failure,
+) -> Result<RetryOutcome, StoreError> {
+    if let Some(at) = queue::retry_later(tx, lease, &failure.message).await? {
+        return Ok(RetryOutcome::RetryAt(at));
+    }
+    fail_generation(tx, lease, job, failure).await?;
+    Ok(RetryOutcome::Failed)
+}
+
+/// Gives the generation up. What is done is kept, so that it can go on after the cause is mended.
+///
+/// # Errors
+/// [`StoreError::LostLease`] if the job is no longer this worker's.
+pub async fn fail_generation(
+    tx: &mut SystemTx,
+    lease: &Lease,
+    job: &StageJob,
+    failure: &Failure,
+) -> Result<(), StoreError> {
+    queue::finish(tx, lease, JobEnd::Dead, Some(&failure.message)).await?;
+    set_failed(tx, job, failure).await
+}
+
+/// Stops the generation because somebody asked to. What is done is kept.
+///
+/// # Errors
+/// [`StoreError::LostLease`] if the job is no longer this worker's.
+pub async fn cancel_generation(tx: &mut SystemTx, lease: &Lease, job: &StageJob) -> Result<(), StoreError> {
+    queue::finish(tx, lease, JobEnd::Cancelled, None).await?;
+    set_cancelled(tx, job.course_id).await
+}
+
+pub(crate) async fn set_failed(
+    tx: &mut SystemTx,
+    job: &StageJob,
+    failure: &Failure,
+) -> Result<(), StoreError> {
+    sqlx::query(SET_ERROR)
+        .bind(job.generation_id.as_uuid())
+        .bind(to_text(&failure.code))
+        .bind(to_text(&failure.message))
+        .bind(
+            failure
+                .details
+                .as_ref()
+                .map(|details| to_json(details, "failure details"))
+                .transpose()?,
+        )
+        .execute(tx.connection())
+        .await?;
+    let details = serde_json::json!({"code": failure.code, "details": failure.details});
+    let update = ProgressUpdate {
+        error: Some(failure.message.clone()),
+        error_details: Some(details),
+        ..ProgressUpdate::new(job.stage.step(), StepStatus::Failed, failure.message.clone())
+    };
+    update_progress(tx, job.course_id, &update).await?;
+    Ok(())
+}
+
+pub(crate) async fn set_cancelled(tx: &mut impl Tx, course_id: CourseId) -> Result<(), StoreError> {
+    advance(tx, course_id, GenerationStatus::Cancelled).await
+}
+
+/// Moves the state machine forward, through the states in between.
+async fn advance(tx: &mut impl Tx, course_id: CourseId, to: GenerationStatus) -> Result<(), StoreError> {
+    let has_documents = false;
+    sqlx::query(ADVANCE)
+        .bind(course_id.as_uuid())
+        .bind(to.as_str())
+        .bind(has_documents)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+/// How long a lease lasts without a heartbeat: a dead worker's jobs are taken over within 60 s (service 4.5).
+pub const LEASE: Duration = Duration::from_secs(45);

@@ -1,0 +1,172 @@
+//! Lesson contents, one row a lesson (data model 2.5).
+
+use chrono::{DateTime, Utc};
+use domain::generation::GenerationProgress;
+use domain::id::{CourseId, GenerationId};
+use domain::job::StageJob;
+use domain::lesson::{LessonContent, LessonStatus};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::error::StoreError;
+use crate::generation::lifecycle;
+use crate::json::{from_json, from_word, to_json};
+use crate::queue::{self, Lease};
+use crate::statement::statements;
+use crate::tx::sealed::Sealed;
+use crate::tx::{SystemTx, Tx};
+
+statements! {
+    DELETE_LESSONS = "delete from lesson_contents where course_id = $1 and (generation_id is distinct from $2 or lesson_number > $3)";
+    INSERT_WAITING = "insert into lesson_contents (id, course_id, organization_id, generation_id, lesson_number)
+        select lesson.id, c.id, c.organization_id, $2, lesson.number
+        from courses c, unnest($3::uuid[]) with ordinality as lesson (id, number) where c.id = $1
+        on conflict (course_id, lesson_number) do nothing";
+    UPSERT_LESSON = "insert into lesson_contents (id, course_id, organization_id, generation_id, lesson_number, status,
+            content, quality, word_count)
+        select $1, c.id, c.organization_id, $3, $4, $5, $6, $7, $8 from courses c where c.id = $2
+        on conflict (course_id, lesson_number) do update set generation_id = excluded.generation_id,
+            status = excluded.status, content = excluded.content, quality = excluded.quality,
+            word_count = excluded.word_count";
+    UPDATE_STATUS = "update lesson_contents set status = $4 where course_id = $1 and lesson_number = $2
+        and generation_id = $3 and status not in ('completed', 'needs_review')";
+    LIST_LESSONS = "select lesson_number, generation_id, status, content, word_count, updated_at from lesson_contents
+        where course_id = $1 order by lesson_number";
+}
+
+/// A lesson's text and where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredLesson {
+    /// Its number in the course.
+    pub lesson_number: u32,
+    /// The generation that wrote it or will.
+    pub generation_id: Option<GenerationId>,
+    /// Where it stands.
+    pub status: LessonStatus,
+    /// The text, once written.
+    pub content: Option<LessonContent>,
+    /// Words that the learner reads.
+    pub word_count: u32,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Makes one waiting row a lesson, and removes lesson texts of an earlier generation.
+pub(crate) async fn prepare_lessons(
+    tx: &mut SystemTx,
+    course_id: CourseId,
+    generation_id: GenerationId,
+    count: usize,
+) -> Result<(), StoreError> {
+    sqlx::query(DELETE_LESSONS)
+        .bind(course_id.as_uuid())
+        .bind(generation_id.as_uuid())
+        .bind(i32::try_from(count).unwrap_or(i32::MAX))
+        .execute(tx.connection())
+        .await?;
+    let ids: Vec<Uuid> = (0..count).map(|_| new_id()).collect();
+    sqlx::query(INSERT_WAITING)
+        .bind(course_id.as_uuid())
+        .bind(generation_id.as_uuid())
+        .bind(ids)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+/// Saves a lesson's text and writes the progress from what is in the database. A job that makes progress is granted
+/// fresh attempts.
+///
+/// # Errors
+/// [`StoreError::LostLease`] if the job is no longer this worker's: nothing is written.
+pub async fn save_lesson(
+    tx: &mut SystemTx,
+    lease: &Lease,
+    job: &StageJob,
+    lesson_number: u32,
+    content: &LessonContent,
+    message: &str,
+) -> Result<GenerationProgress, StoreError> {
+    queue::note_progress(tx, lease).await?;
+    sqlx::query(UPSERT_LESSON)
+        .bind(new_id())
+        .bind(job.course_id.as_uuid())
+        .bind(job.generation_id.as_uuid())
+        .bind(lesson_number.cast_signed())
+        .bind(content.status.as_str())
+        .bind(to_json(content, "lesson content")?)
+        .bind(to_json(&content.quality, "lesson quality")?)
+        .bind(content.word_count.cast_signed())
+        .execute(tx.connection())
+        .await?;
+    lifecycle::report_lessons(tx, job.course_id, message).await
+}
+
+/// Notes that a lesson is being written or could not be. A lesson that is written stays so.
+///
+/// # Errors
+/// [`StoreError::LostLease`] if the job is no longer this worker's.
+pub async fn update_lesson_status(
+    tx: &mut SystemTx,
+    lease: &Lease,
+    job: &StageJob,
+    lesson_number: u32,
+    status: LessonStatus,
+) -> Result<(), StoreError> {
+    queue::fence(tx, lease).await?;
+    sqlx::query(UPDATE_STATUS)
+        .bind(job.course_id.as_uuid())
+        .bind(lesson_number.cast_signed())
+        .bind(job.generation_id.as_uuid())
+        .bind(status.as_str())
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+/// All lessons of a course in their order.
+///
+/// # Errors
+/// [`StoreError`] if the database refuses.
+pub async fn list_lessons(tx: &mut impl Tx, course_id: CourseId) -> Result<Vec<StoredLesson>, StoreError> {
+    let rows: Vec<LessonRow> = sqlx::query_as(LIST_LESSONS)
+        .bind(course_id.as_uuid())
+        .fetch_all(tx.connection())
+        .await?;
+    rows.into_iter().map(LessonRow::into_lesson).collect()
+}
+
+/// The id of a lesson's row; nothing outside the table refers to it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "rows of lesson contents are known by course and number"
+)]
+fn new_id() -> Uuid {
+    Uuid::now_v7()
+}
+
+#[derive(sqlx::FromRow)]
+struct LessonRow {
+    lesson_number: i32,
+    generation_id: Option<Uuid>,
+    status: String,
+    content: Option<Value>,
+    word_count: i32,
+    updated_at: DateTime<Utc>,
+}
+
+impl LessonRow {
+    fn into_lesson(self) -> Result<StoredLesson, StoreError> {
+        Ok(StoredLesson {
+            lesson_number: self.lesson_number.cast_unsigned(),
+            generation_id: self.generation_id.map(GenerationId::from_uuid),
+            status: from_word(self.status, "lesson status")?,
+            content: self
+                .content
+                .map(|json| from_json(json, "lesson content"))
+                .transpose()?,
+            word_count: self.word_count.cast_unsigned(),
+            updated_at: self.updated_at,
+        })
+    }
+}

@@ -1,0 +1,35 @@
+//! Statements as constants, so that a test can prepare every one of them against the migrated database.
+
+/// Declares the statements of a module and `ALL`, the list of their names and texts.
+macro_rules! statements {
+    ($($name:ident = $sql:literal;)+) => {
+        $(const $name: &str = $sql;)+
+
+        /// Every statement of this module.
+        #[cfg(feature = "testkit")]
+        pub(crate) const ALL: &[(&str, &str)] = &[$((stringify!($name), $name)),+];
+    };
+}
+pub(crate) use statements;
+
+/// Every statement of the crate: module, name, text.
+#[cfg(feature = "testkit")]
+pub(crate) fn all() -> Vec<(&'static str, &'static str, &'static str)> {
+    let modules = [
+        ("checkpoint", crate::checkpoint::ALL),
+        ("course", crate::course::ALL),
+        ("generation", crate::generation::ALL),
+        ("generation::lifecycle", crate::generation::lifecycle::ALL),
+        ("lesson", crate::lesson::ALL),
+        ("metric", crate::metric::ALL),
+        ("model_call", crate::model_call::ALL),
+        ("organization", crate::organization::ALL),
+        ("queue", crate::queue::ALL),
+        ("version", crate::version::ALL),
+        ("worker", crate::worker::ALL),
+    ];
+    modules
+        .into_iter()
+        .flat_map(|(module, statements)| statements.iter().map(move |(name, sql)| (module, *name, *sql)))
+        .collect()
+}

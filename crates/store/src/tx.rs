@@ -1,0 +1,160 @@
+//! Transactions: the only ways to a connection.
+//!
+//! A [`TenantTx`] acts for a person: row-level security decides what it sees. A [`SystemTx`] acts for the program
+//! itself, across tenants. Connections at rest have the role `anon`, which may do nothing, so a statement outside
+//! of both fails instead of reading everything.
+
+use std::time::Duration;
+
+use domain::user::Actor;
+use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, Postgres, Transaction};
+
+use crate::error::StoreError;
+
+/// Waits between tries of a transaction that failed for a passing reason (service 4.2).
+pub(crate) const RETRY_WAITS: [Duration; 3] = [
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+];
+
+/// A transaction on behalf of a person. Dropped without [`TenantTx::commit`], it is rolled back.
+#[derive(Debug)]
+pub struct TenantTx {
+    inner: Transaction<'static, Postgres>,
+    actor: Actor,
+}
+
+/// A transaction of the program itself. Dropped without [`SystemTx::commit`], it is rolled back.
+#[derive(Debug)]
+pub struct SystemTx {
+    inner: Transaction<'static, Postgres>,
+}
+
+/// A transaction of either kind, for queries that make sense in both.
+pub trait Tx: sealed::Sealed + Send {}
+
+impl Tx for TenantTx {}
+impl Tx for SystemTx {}
+
+pub(crate) mod sealed {
+    use sqlx::postgres::PgConnection;
+
+    /// Keeps the connection inside this crate.
+    pub trait Sealed {
+        /// The connection.
+        fn connection(&mut self) -> &mut PgConnection;
+    }
+}
+
+impl sealed::Sealed for TenantTx {
+    fn connection(&mut self) -> &mut PgConnection {
+        &mut self.inner
+    }
+}
+
+impl sealed::Sealed for SystemTx {
+    fn connection(&mut self) -> &mut PgConnection {
+        &mut self.inner
+    }
+}
+
+impl TenantTx {
+    /// Opens it in one round trip: role and claims travel with BEGIN.
+    pub(crate) async fn begin(pool: &PgPool, actor: &Actor) -> Result<Self, StoreError> {
+        // Supabase's name for the database role is `role`; ours travels as `user_role`.
+        let claims = serde_json::json!({
+            "sub": actor.user_id,
+            "role": "authenticated",
+            "user_role": actor.role,
+            "organization_id": actor.organization_id,
+        });
+        let sql = format!(
+            "BEGIN; SELECT set_config('role', 'authenticated', true), \
+             set_config('request.jwt.claims', {}, true), set_config('app.source', 'api', true)",
+            literal(&claims.to_string())
+        );
+        let inner = pool.begin_with(AssertSqlSafe(sql)).await?;
+        Ok(Self { inner, actor: *actor })
+    }
+
+    /// On whose behalf it acts.
+    pub const fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// Makes everything that was done last.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database refuses or the connection breaks; then nothing was done.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        Ok(self.inner.commit().await?)
+    }
+
+    /// Goes on as the program itself, after the person's right to the act has been checked under row-level
+    /// security: writing of generations and jobs is nobody's own right. The claims stay, so that history knows
+    /// who caused it.
+    pub(crate) async fn elevate(&mut self) -> Result<(), StoreError> {
+        sqlx::query("select set_config('role', 'service_role', true)")
+            .execute(&mut *self.inner)
+            .await?;
+        Ok(())
+    }
+
+    /// Ends [`TenantTx::elevate`]. After an error it is not needed: the transaction can only be rolled back.
+    pub(crate) async fn restore(&mut self) -> Result<(), StoreError> {
+        sqlx::query("select set_config('role', 'authenticated', true)")
+            .execute(&mut *self.inner)
+            .await?;
+        Ok(())
+    }
+}
+
+impl SystemTx {
+    pub(crate) async fn begin(pool: &PgPool) -> Result<Self, StoreError> {
+        let sql = "BEGIN; SELECT set_config('role', 'service_role', true), set_config('app.source', 'worker', true)";
+        Ok(Self {
+            inner: pool.begin_with(sql).await?,
+        })
+    }
+
+    /// Makes everything that was done last.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database refuses or the connection breaks; then nothing was done.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        Ok(self.inner.commit().await?)
+    }
+}
+
+/// The connection of a pool as it rests: without any right. Forgetting the transaction fails closed.
+pub(crate) async fn disarm(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql("set role anon").execute(connection).await?;
+    Ok(())
+}
+
+/// Whether the connection still works.
+pub(crate) async fn answers(pool: &PgPool) -> bool {
+    match pool.acquire().await {
+        Ok(mut connection) => connection.ping().await.is_ok(),
+        Err(_) => false,
+    }
+}
+
+/// A string constant of SQL. The E form does not depend on the server's settings. Claims are JSON made here, in
+/// which a NUL is escaped, so none can end the text early.
+fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_cannot_be_left() {
+        assert_eq!(literal("a'b"), "E'a''b'");
+        assert_eq!(literal(r"a\'; drop table x; --"), r"E'a\\''; drop table x; --'");
+    }
+}
