@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::pricing::Price;
 
 /// The cards that ship with the program, as TOML.
-const SHIPPED_CARDS: &[(&str, &str)] = &[("openrouter.toml", include_str!("../cards/openrouter.toml"))];
+const SHIPPED_CARDS: &[(&str, &str)] = &[
+    ("openrouter.toml", include_str!("../cards/openrouter.toml")),
+    ("embedded_models.toml", include_str!("../cards/embedded_models.toml")),
+];
 
 /// The window that is assumed of a model nobody described: every current model serves at least this.
 const ASSUMED_CONTEXT_WINDOW: u32 = 32_768;

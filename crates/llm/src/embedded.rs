@@ -2,16 +2,20 @@
 
 mod attention;
 mod constraint;
+mod container;
+mod embedder;
 mod engine;
 mod linear;
 mod network;
 mod numeric;
+mod pieces;
 mod sampling;
 mod vocabulary;
 
 pub mod bench;
 mod provider;
 
+pub use embedder::{DIMENSIONS, EmbeddedEmbedder};
 pub use provider::{EmbeddedOptions, EmbeddedProvider};
 
 /// Why an embedded model cannot be loaded or run.

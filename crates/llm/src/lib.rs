@@ -2,6 +2,7 @@
 
 pub mod breaker;
 pub mod budget;
+pub mod calibration;
 pub mod card;
 #[cfg(feature = "embedded")]
 pub mod embedded;
@@ -17,3 +18,5 @@ pub mod response;
 pub mod retry;
 pub mod route;
 pub mod structured;
+#[cfg(feature = "embedded")]
+pub mod weights;

@@ -8,8 +8,8 @@ use super::numeric::exp;
 /// Positions in one block of keys. Within a block keys lie dimension by dimension, so that one multiplication
 /// serves sixteen positions and no sum across a register is needed.
 const BLOCK: usize = 16;
-/// Dimensions that the sum of values keeps in registers.
-pub(super) const LANES: usize = 64;
+/// The size of a head is a multiple of this.
+pub(super) const LANES: usize = 32;
 
 /// Keys and values of one key head in one layer.
 #[derive(Clone, Default)]
@@ -188,10 +188,20 @@ fn lanes_sum(values: &[f32]) -> f32 {
 }
 
 fn add_values(weights: &[f32], block: &[f32], size: usize, out: &mut [f32]) {
-    for (offset, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+    if size.is_multiple_of(2 * LANES) {
+        add_values_in::<{ 2 * LANES }>(weights, block, size, out);
+    } else {
+        add_values_in::<LANES>(weights, block, size, out);
+    }
+}
+
+/// `N` dimensions at a time stay in registers while the positions go by.
+#[inline]
+fn add_values_in<const N: usize>(weights: &[f32], block: &[f32], size: usize, out: &mut [f32]) {
+    for (offset, out) in out.as_chunks_mut::<N>().0.iter_mut().enumerate() {
         let mut sums = *out;
         for (weight, values) in weights.iter().zip(block.chunks_exact(size)) {
-            let Some(values) = values.as_chunks::<LANES>().0.get(offset) else { continue };
+            let Some(values) = values.as_chunks::<N>().0.get(offset) else { continue };
             for (sum, value) in sums.iter_mut().zip(values) {
                 *sum = weight.mul_add(*value, *sum);
             }
@@ -204,7 +214,7 @@ fn add_values(weights: &[f32], block: &[f32], size: usize, out: &mut [f32]) {
 mod tests {
     use super::*;
 
-    const SIZE: usize = 64;
+    const SIZE: usize = 96;
 
     fn number(seed: usize) -> f32 {
         ((seed * 7919 % 211) as f32 - 105.0) / 105.0
