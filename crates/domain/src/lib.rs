@@ -7,6 +7,7 @@ pub mod analysis;
 pub mod clock;
 pub mod conflict;
 pub mod course;
+pub mod course_document;
 pub mod error;
 pub mod generation;
 pub mod id;
@@ -16,6 +17,9 @@ pub mod lesson;
 pub mod limits;
 pub mod organization;
 pub mod quality;
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
+pub mod schema;
 pub mod stage;
 pub mod structure;
 pub mod style;

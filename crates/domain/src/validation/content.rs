@@ -283,3 +283,6 @@ fn sentences(markdown: &str) -> Vec<String> {
         .filter(|sentence| !sentence.trim().is_empty())
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

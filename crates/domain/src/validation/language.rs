@@ -240,3 +240,95 @@ fn without_code(text: &str) -> String {
         None => text.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Language, is_fine: bool) {
+        assert_eq!(
+            is_in_language(text, expected),
+            is_fine,
+            "{text}: {:?}",
+            mismatched_language(text, expected)
+        );
+    }
+
+    const ENGLISH: &str =
+        "The course leads from the first steps to projects that you can show to others with pride.";
+    const RUSSIAN: &str = "Курс ведёт от первых шагов к проектам, которые не стыдно показать другим людям.";
+    const SPANISH: &str =
+        "El curso lleva desde los primeros pasos hasta proyectos que puedes mostrar a los demás.";
+    const GERMAN: &str =
+        "Der Kurs führt von den ersten Schritten bis zu Projekten, die du anderen zeigen kannst.";
+    const CHINESE: &str = "本课程从基础知识开始，逐步引导学习者完成可以展示给他人的项目，并在每节课之后提供练习、测验和详细的讲解，帮助学习者掌握所学的内容，建立信心，不断进步。";
+    const JAPANESE: &str = "このコースは基礎から始まり、他の人に見せられるプロジェクトまで段階的に案内します。各レッスンの後には練習問題とクイズがあり、学んだ内容を確認できます。";
+    const UKRAINIAN: &str = "Цей курс веде від перших кроків до проєктів, які не соромно показати іншим людям, і вчить їх створювати.";
+
+    #[test]
+    fn long_texts_in_another_language_are_found() {
+        let texts = [
+            (ENGLISH, Language::English),
+            (RUSSIAN, Language::Russian),
+            (SPANISH, Language::Spanish),
+            (GERMAN, Language::German),
+            (CHINESE, Language::Chinese),
+            (JAPANESE, Language::Japanese),
+        ];
+        for (text, language) in texts {
+            for (_, expected) in texts {
+                check(text, expected, language == expected);
+            }
+        }
+        check(UKRAINIAN, Language::Russian, false);
+    }
+
+    #[test]
+    fn technical_terms_in_latin_letters_are_fine_in_russian() {
+        check(
+            "Настроить Docker Compose, Kubernetes Ingress Controller и Helm charts для сервиса",
+            Language::Russian,
+            true,
+        );
+        check(
+            "Использовать хуки useEffect, useMemo, useCallback, useContext, useReducer, useState",
+            Language::Russian,
+            true,
+        );
+        check(
+            "React, Redux, TypeScript, Webpack, ESLint, Prettier, Jest, Cypress, Storybook, Vite",
+            Language::Russian,
+            true,
+        );
+        check(
+            "Выполните команду `git rebase --interactive HEAD~3` and see what happens: `git log --oneline`",
+            Language::Russian,
+            true,
+        );
+    }
+
+    #[test]
+    fn short_texts_are_not_judged() {
+        check("An English title", Language::Russian, true);
+        check("Русское название", Language::English, true);
+    }
+
+    #[test]
+    fn foreign_words_in_english_prose_are_fine() {
+        check(
+            "Compare the German words Zeitgeist, Weltschmerz and Schadenfreude with their translations",
+            Language::English,
+            true,
+        );
+        check(
+            "Use groupby(), merge(), pivot_table() and apply() to summarise a DataFrame of taxi rides",
+            Language::English,
+            true,
+        );
+        check(
+            "Distinguish de facto, de jure, pro bono and habeas corpus in the opinions of a court",
+            Language::English,
+            true,
+        );
+    }
+}

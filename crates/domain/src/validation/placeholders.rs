@@ -390,3 +390,114 @@ fn is_stock_title(text: &str) -> bool {
         .as_ref()
         .is_some_and(|stock| stock.is_match(&normalize(text)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Option<&str>) {
+        assert_eq!(
+            find_placeholder(text, Language::English).as_deref(),
+            expected,
+            "{text}"
+        );
+    }
+
+    fn found(text: &str) {
+        assert!(find_placeholder(text, Language::English).is_some(), "{text}");
+        assert!(find_placeholder(text, Language::Russian).is_some(), "{text}");
+    }
+
+    fn clean(text: &str) {
+        assert_eq!(find_placeholder(text, Language::English), None);
+        assert_eq!(find_placeholder(text, Language::Russian), None);
+    }
+
+    #[test]
+    fn markers_are_found_as_whole_words() {
+        check("TODO", Some("TODO"));
+        check("TODO: describe the section", Some("TODO"));
+        check("todo: describe the section", Some("todo:"));
+        check("This part is TBD", Some("TBD"));
+        check("Learn to build XXX in a week", Some("XXX"));
+        found("FIXME write a better title");
+        found("Описание: TODO");
+        found("XXX");
+        found("Section (TBD)");
+        clean("Method of loci and mastodons");
+        clean("Build a ToDo list app");
+        clean("Build a TODO list app with React");
+        clean("Создание TODO-приложения на Vue");
+        clean("Find TODO and FIXME comments in a code base");
+        clean("The XXX Olympiad in London");
+        clean("Игры XXX Олимпиады в Лондоне");
+        clean("Popes XXIX, XXX and XXXI");
+        clean("Глава XXX романа");
+        clean("Phone numbers such as 555-XXX-1234");
+        clean("Trunk-based development (TBD) in teams");
+        clean("Mark unfinished code with `TODO` and find it later");
+        clean("Mark unfinished code with \"FIXME\" and find it later");
+        assert_eq!(
+            find_placeholder("TODO lo que hay que saber", Language::Spanish),
+            None
+        );
+        assert!(find_placeholder("TODO: título", Language::Spanish).is_some());
+    }
+
+    #[test]
+    fn brackets_that_ask_for_text_are_found() {
+        check("Welcome to [insert topic here]!", Some("[insert topic here]"));
+        found("[название]");
+        found("Курс по теме [название курса]");
+        found("[вставьте описание]");
+        found("Write to [your company] today");
+        found("<insert title>");
+        found("About [Course Name]");
+        clean("The array[index] and list[name] of a program");
+        clean("See [Insert rows](https://example.org/insert)");
+        clean("Cite sources as [1] and [2]");
+        clean("A generic type such as Vec[T]");
+        clean("Press [Insert] to switch modes");
+    }
+
+    #[test]
+    fn template_variables_are_found_unless_templates_are_taught() {
+        check("Hello {{name}}, welcome", Some("{{name}}"));
+        check("Hello ${name}, welcome", Some("${name}"));
+        found("Добро пожаловать на курс {{ course_title }}");
+        clean("Use the variable {{name}} to greet the user");
+        clean("Use the variable `{{name}}` to greet the user");
+        clean("Jinja replaces {{ user }} when a page is rendered");
+        clean("Шаблон письма: {{имя}} и дата");
+        clean("Template literals: `${x}` inserts a value");
+        clean("A sum over $x^{{n}}$ terms");
+        clean("The set {{1, 2}, {3}} has two members");
+    }
+
+    #[test]
+    fn lone_ellipses_and_filler_are_found() {
+        check("...", Some("..."));
+        check(" … ", Some("…"));
+        check("First point\n...\nLast point", Some("..."));
+        check("Sample title", Some("Sample title"));
+        check("This is a sample title", Some("sample title"));
+        check("Lorem ipsum dolor sit amet", Some("Lorem ipsum"));
+        found("Lesson title");
+        found("Название урока");
+        found("Урок 1");
+        check("  ", Some(""));
+        clean("Wait ... and look again");
+        clean("The series 1, 2, 4, ...");
+        clean("Write a sample title for your blog post and compare it");
+        clean("Lorem ipsum as filler in page layouts");
+        clean("Урок 1: первые шаги");
+        clean("Lesson title design for course authors");
+        clean("Spread syntax f(...args) passes a list");
+    }
+
+    #[test]
+    fn code_blocks_are_not_prose() {
+        clean("Read this:\n\n```html\n<h1>{{ title }}</h1>\n<!-- TODO -->\n...\n```\n\nThen change it.");
+        clean("```\n${HOME}\n```\nprints a folder.");
+    }
+}
