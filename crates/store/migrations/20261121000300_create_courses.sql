@@ -38,6 +38,7 @@ create table public.courses (
   analysis_result jsonb,
   course_structure jsonb,
   generation_metadata jsonb,
+  quality_report jsonb,
   generation_progress jsonb not null default app.new_progress(),
   generation_status text check (generation_status in (
     'pending', 'initializing', 'processing_documents', 'analyzing_task', 'generating_structure', 'awaiting_review',
@@ -121,8 +122,7 @@ create table public.lesson_contents (
   word_count int not null default 0,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
-  -- Lessons change places within one transaction.
-  constraint lesson_contents_number unique (course_id, lesson_number) deferrable initially immediate,
+  unique (course_id, lesson_number),
   check (status not in ('completed', 'needs_review') or content is not null)
 );
 create index lesson_contents_organization on public.lesson_contents (organization_id);

@@ -8,6 +8,7 @@ use domain::course::CourseInputs;
 use domain::generation::{GenerationMetadata, GenerationProgress, GenerationStatus};
 use domain::id::{CourseId, GenerationId, OrganizationId, UserId};
 use domain::language::Language;
+use domain::quality::QualityReport;
 use domain::structure::CourseStructure;
 use domain::usage::MicroUsd;
 use serde_json::Value;
@@ -36,7 +37,7 @@ statements! {
         from courses where organization_id = $1 and ($2::uuid is null or id < $2) order by id desc limit $3";
     DELETE_COURSE = "delete from courses where id = $1";
     UPDATE_ANALYSIS = "update courses set analysis_result = $2 where id = $1";
-    UPDATE_METADATA = "update courses set generation_metadata = $2 where id = $1";
+    UPDATE_COMPLETION = "update courses set generation_metadata = $2, quality_report = $3 where id = $1";
     GET_PROGRESS = "select generation_progress from courses where id = $1";
     GET_SUMMARY = "select get_generation_summary($1)";
 }
@@ -69,6 +70,8 @@ pub struct Course {
     pub structure: Option<CourseStructure>,
     /// What the latest finished generation took.
     pub metadata: Option<GenerationMetadata>,
+    /// How good the latest finished generation is.
+    pub quality: Option<QualityReport>,
     /// The latest generation.
     pub current_generation_id: Option<GenerationId>,
     /// Number of saved structures; raised with every change.
@@ -307,26 +310,23 @@ pub async fn save_analysis(
     }
 }
 
-/// Saves what the generation took.
+/// Saves what the generation took and how good the course is.
 ///
 /// # Errors
 /// [`StoreError::NotFound`] if the course was deleted meanwhile.
-pub async fn save_metadata(
+pub async fn save_completion(
     tx: &mut SystemTx,
     id: CourseId,
     metadata: &GenerationMetadata,
+    report: &QualityReport,
 ) -> Result<(), StoreError> {
-    let json = to_json(metadata, "generation metadata")?;
-    let saved = sqlx::query(UPDATE_METADATA)
+    let saved = sqlx::query(UPDATE_COMPLETION)
         .bind(id.as_uuid())
-        .bind(json)
+        .bind(to_json(metadata, "generation metadata")?)
+        .bind(to_json(report, "quality report")?)
         .execute(tx.connection())
         .await?;
-    if saved.rows_affected() == 0 {
-        Err(not_found(&id.to_string()))
-    } else {
-        Ok(())
-    }
+    if saved.rows_affected() == 0 { Err(not_found(&id.to_string())) } else { Ok(()) }
 }
 
 pub(crate) fn not_found(key: &str) -> StoreError {
@@ -356,6 +356,7 @@ struct CourseRow {
     analysis_result: Option<Value>,
     course_structure: Option<Value>,
     generation_metadata: Option<Value>,
+    quality_report: Option<Value>,
     generation_progress: Value,
     generation_status: Option<String>,
     current_generation_id: Option<Uuid>,
@@ -404,6 +405,7 @@ impl CourseRow {
                 .generation_metadata
                 .map(|json| from_json(json, "generation metadata"))
                 .transpose()?,
+            quality: self.quality_report.map(|json| from_json(json, "quality report")).transpose()?,
             current_generation_id: self.current_generation_id.map(GenerationId::from_uuid),
             version: self.version.cast_unsigned(),
             created_at: self.created_at,

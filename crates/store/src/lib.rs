@@ -162,6 +162,9 @@ impl Store {
     /// Runs `work` in a transaction on behalf of `actor` and commits it. When transactions meet or the connection
     /// breaks, the whole of it is run again after 100, 200 and 400 ms.
     ///
+    /// Where the future has to be `Send` (a spawned task, a boxed future), give `work` its captures by value:
+    /// `async move |tx: &mut TenantTx| ...`. The compiler cannot yet prove it for captured references.
+    ///
     /// # Errors
     /// What `work` returned, or the last failure to commit.
     pub async fn with_tenant<T>(
@@ -171,16 +174,17 @@ impl Store {
     ) -> Result<T, StoreError> {
         let mut waits = tx::RETRY_WAITS.iter();
         loop {
-            let attempt = async {
-                let mut tx = self.tenant(actor).await?;
-                let result = work(&mut tx).await?;
-                tx.commit().await?;
-                Ok(result)
+            let failed = match self.tenant(actor).await {
+                Ok(mut tx) => match work(&mut tx).await {
+                    Ok(result) => match tx.commit().await {
+                        Ok(()) => return Ok(result),
+                        Err(failed) => failed,
+                    },
+                    Err(failed) => failed,
+                },
+                Err(failed) => failed,
             };
-            match retry_wait(attempt.await, &mut waits) {
-                Ok(done) => return done,
-                Err(wait) => tokio::time::sleep(wait).await,
-            }
+            tokio::time::sleep(retry_wait(failed, &mut waits)?).await;
         }
     }
 
@@ -194,16 +198,17 @@ impl Store {
     ) -> Result<T, StoreError> {
         let mut waits = tx::RETRY_WAITS.iter();
         loop {
-            let attempt = async {
-                let mut tx = self.system().await?;
-                let result = work(&mut tx).await?;
-                tx.commit().await?;
-                Ok(result)
+            let failed = match self.system().await {
+                Ok(mut tx) => match work(&mut tx).await {
+                    Ok(result) => match tx.commit().await {
+                        Ok(()) => return Ok(result),
+                        Err(failed) => failed,
+                    },
+                    Err(failed) => failed,
+                },
+                Err(failed) => failed,
             };
-            match retry_wait(attempt.await, &mut waits) {
-                Ok(done) => return done,
-                Err(wait) => tokio::time::sleep(wait).await,
-            }
+            tokio::time::sleep(retry_wait(failed, &mut waits)?).await;
         }
     }
 
@@ -278,20 +283,17 @@ fn pool(options: &PgConnectOptions, connections: u32) -> PgPool {
         .connect_lazy_with(options.clone())
 }
 
-/// The outcome of one try, or how long to wait before the next.
-fn retry_wait<T>(
-    outcome: Result<T, StoreError>,
+/// How long to wait before the next try.
+fn retry_wait(
+    failed: StoreError,
     waits: &mut std::slice::Iter<'_, Duration>,
-) -> Result<Result<T, StoreError>, Duration> {
-    match outcome {
-        Err(error) if error.is_transient() => match waits.next() {
-            Some(wait) => {
-                tracing::warn!(%error, wait_ms = wait.as_millis(), "a transaction is tried again");
-                Err(*wait)
-            }
-            None => Ok(Err(error)),
-        },
-        outcome => Ok(outcome),
+) -> Result<Duration, StoreError> {
+    match waits.next() {
+        Some(wait) if failed.is_transient() => {
+            tracing::warn!(error = %failed, wait_ms = wait.as_millis(), "a transaction is tried again");
+            Ok(*wait)
+        }
+        _ => Err(failed),
     }
 }
 

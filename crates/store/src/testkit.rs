@@ -217,3 +217,11 @@ async fn run(options: &PgConnectOptions, sql: String) -> Result<(), StoreError> 
     connection.close().await?;
     Ok(())
 }
+
+/// Brings the schema up to date over a given connection.
+///
+/// # Errors
+/// [`StoreError::Migrate`] if a migration fails.
+pub async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
+    MIGRATOR.run(connection).await.map_err(StoreError::Migrate)
+}

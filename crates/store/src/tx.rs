@@ -19,6 +19,31 @@ pub(crate) const RETRY_WAITS: [Duration; 3] = [
     Duration::from_millis(400),
 ];
 
+/// Counts the tries of a transaction that is written in place, where [`crate::Store::with_system`] cannot be used.
+#[derive(Debug)]
+pub struct Tries(std::slice::Iter<'static, Duration>);
+
+impl Default for Tries {
+    fn default() -> Self {
+        Self(RETRY_WAITS.iter())
+    }
+}
+
+impl Tries {
+    /// What came of the last try, or `None` after a wait: then the transaction must be run again.
+    pub async fn settle<T>(&mut self, outcome: Result<T, StoreError>) -> Option<Result<T, StoreError>> {
+        if let Err(error) = &outcome
+            && error.is_transient()
+            && let Some(wait) = self.0.next()
+        {
+            tracing::warn!(%error, wait_ms = wait.as_millis(), "a transaction is tried again");
+            tokio::time::sleep(*wait).await;
+            return None;
+        }
+        Some(outcome)
+    }
+}
+
 /// A transaction on behalf of a person. Dropped without [`TenantTx::commit`], it is rolled back.
 #[derive(Debug)]
 pub struct TenantTx {

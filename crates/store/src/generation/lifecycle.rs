@@ -10,6 +10,7 @@ use domain::analysis::AnalysisResult;
 use domain::generation::{GenerationMetadata, GenerationProgress, GenerationStatus, Step, StepStatus};
 use domain::id::{CourseId, GenerationId, JobId, UserId};
 use domain::job::StageJob;
+use domain::quality::QualityReport;
 use domain::stage::Stage;
 use domain::structure::CourseStructure;
 use domain::usage::MicroUsd;
@@ -41,7 +42,8 @@ statements! {
             seed, options, idempotency_key)
         select $1, c.id, c.organization_id, $3, 'pending', $4, $5, $6, $7 from courses c where c.id = $2";
     BEGIN_GENERATION = "update courses set current_generation_id = $2, generation_progress = app.new_progress($3),
-            generation_status = 'pending', analysis_result = null, generation_metadata = null where id = $1";
+            generation_status = 'pending', analysis_result = null, generation_metadata = null,
+            quality_report = null where id = $1";
     REVIVE_GENERATION = "update courses set generation_status = 'pending' where id = $1";
     CLEAR_END = "update generations set cancel_requested = false, error_code = null, error_message = null,
             error_details = null where id = $1";
@@ -439,8 +441,13 @@ pub enum StageResult<'a> {
     Analysis(&'a AnalysisResult),
     /// The structure; lesson texts of an earlier structure are removed, and one waiting row a lesson is made.
     Structure(&'a CourseStructure),
-    /// What the generation took.
-    Metadata(&'a GenerationMetadata),
+    /// The end: what the generation took and how good the course is.
+    Completion {
+        /// What it took.
+        metadata: &'a GenerationMetadata,
+        /// How good it is.
+        report: &'a QualityReport,
+    },
 }
 
 /// What follows a stage.
@@ -503,7 +510,9 @@ pub async fn finish_stage(
             lesson::prepare_lessons(tx, course_id, generation_id, structure.lesson_count()).await?;
             facts.lessons_total = u32::try_from(structure.lesson_count()).ok();
         }
-        StageResult::Metadata(metadata) => course::save_metadata(tx, course_id, metadata).await?,
+        StageResult::Completion { metadata, report } => {
+            course::save_completion(tx, course_id, metadata, report).await?;
+        }
     }
     let priority: i16 = sqlx::query_scalar(GET_PRIORITY_OF_JOB)
         .bind(finished.lease.job_id.as_uuid())

@@ -1,0 +1,318 @@
+//! Row-level security: who may see and change which rows (service 4.6).
+
+use domain::id::{CourseId, OrganizationId, UserId};
+use domain::organization::Tier;
+use domain::user::{Actor, Role};
+use sqlx::Connection;
+use store::course::{self, Course};
+use store::error::StoreError;
+use store::generation::{self, lifecycle};
+
+use crate::world::{World, colleague, course_of, inputs, new_generation, person};
+
+async fn visible(world: &World, actor: &Actor) -> Vec<String> {
+    let mut titles: Vec<String> = world
+        .store()
+        .with_tenant(actor, async |tx| course::list_courses(tx, None, 100).await)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|course| course.title)
+        .collect();
+    titles.sort();
+    titles
+}
+
+async fn can_get(world: &World, actor: &Actor, course: &Course) -> bool {
+    match world
+        .store()
+        .with_tenant(actor, async |tx| course::get_course(tx, course.id).await)
+        .await
+    {
+        Ok(_) => true,
+        Err(StoreError::NotFound { .. }) => false,
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn each_role_sees_what_it_may() {
+    let world = World::new().await;
+    let store = world.store();
+    let student = colleague(store, &world.owner, Role::Student, "student@alpha.example").await;
+    let other = colleague(store, &world.owner, Role::Instructor, "other@alpha.example").await;
+    let admin = colleague(store, &world.owner, Role::Admin, "admin@alpha.example").await;
+    let foreign_admin = person(store, "Beta", Tier::Free, Role::Admin).await;
+    let superadmin = person(store, "Operators", Tier::Premium, Role::Superadmin).await;
+    let draft = world.course("Draft course").await;
+    let published = world.course("Published course").await;
+    let foreign = course_of(store, &foreign_admin, "Foreign course").await;
+    sqlx::query("update courses set status = 'published' where id = $1")
+        .bind(published.id.as_uuid())
+        .execute(&mut world.superuser().await)
+        .await
+        .unwrap();
+
+    assert_eq!(
+        visible(&world, &world.owner).await,
+        ["Draft course", "Published course"]
+    );
+    assert_eq!(
+        visible(&world, &admin).await,
+        ["Draft course", "Published course"]
+    );
+    assert_eq!(visible(&world, &other).await, ["Published course"]);
+    assert_eq!(visible(&world, &student).await, ["Published course"]);
+    assert_eq!(visible(&world, &foreign_admin).await, ["Foreign course"]);
+    assert!(
+        can_get(&world, &superadmin, &draft).await,
+        "a superadmin reads every organization"
+    );
+    assert!(can_get(&world, &superadmin, &foreign).await);
+    assert!(
+        !can_get(&world, &admin, &foreign).await,
+        "another organization's course does not exist"
+    );
+}
+
+#[tokio::test]
+async fn nobody_changes_what_is_not_theirs() {
+    let world = World::new().await;
+    let store = world.store();
+    let course = world.course("Mine").await;
+    let student = colleague(store, &world.owner, Role::Student, "student@alpha.example").await;
+    let admin = colleague(store, &world.owner, Role::Admin, "admin@alpha.example").await;
+    let superadmin = person(store, "Operators", Tier::Premium, Role::Superadmin).await;
+    for actor in [student, admin, superadmin] {
+        let refused = store
+            .with_tenant(&actor, async |tx| course::delete_course(tx, course.id).await)
+            .await;
+        assert!(
+            matches!(refused, Err(StoreError::NotFound { .. })),
+            "{:?}: {refused:?}",
+            actor.role
+        );
+        let refused = store
+            .with_tenant(&actor, async |tx| {
+                lifecycle::start_generation(tx, &new_generation(course.id)).await
+            })
+            .await;
+        let expected = match actor.role {
+            Role::Student => matches!(refused, Err(StoreError::NotFound { .. })),
+            _ => matches!(refused, Err(StoreError::Forbidden(_))),
+        };
+        assert!(expected, "{:?}: {refused:?}", actor.role);
+    }
+    let inputs = inputs("A student's course");
+    let refused = store
+        .with_tenant(&student, async |tx| course::insert_course(tx, &inputs).await)
+        .await;
+    assert!(matches!(refused, Err(StoreError::Forbidden(_))), "{refused:?}");
+    store
+        .with_tenant(&world.owner, async |tx| {
+            course::delete_course(tx, course.id).await
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn claims_about_others_give_nothing() {
+    let world = World::new().await;
+    let store = world.store();
+    let foreign = person(store, "Beta", Tier::Free, Role::Instructor).await;
+    let course = course_of(store, &foreign, "Foreign course").await;
+    // The right organization with the wrong person, and the right person with the wrong organization.
+    let forged = [
+        Actor {
+            organization_id: foreign.organization_id,
+            ..world.owner
+        },
+        Actor {
+            user_id: foreign.user_id,
+            ..world.owner
+        },
+        Actor {
+            user_id: UserId::generate(),
+            organization_id: OrganizationId::generate(),
+            role: Role::Admin,
+        },
+    ];
+    for actor in forged {
+        assert!(!can_get(&world, &actor, &course).await, "{actor:?}");
+        let inputs = inputs("Put into another organization");
+        let inserted = store
+            .with_tenant(&actor, async |tx| course::insert_course(tx, &inputs).await)
+            .await;
+        assert!(inserted.is_err(), "{actor:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_claims_nothing_is_visible() {
+    let world = World::new().await;
+    world.course("Hidden").await;
+    let mut connection = world.superuser().await;
+    for claims in ["", "{}", r#"{"user_role":"admin"}"#, r#"{"role":"service_role"}"#] {
+        let mut tx = connection.begin().await.unwrap();
+        sqlx::query(
+            "select set_config('role', 'authenticated', true), set_config('request.jwt.claims', $1, true)",
+        )
+        .bind(claims)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+        for table in [
+            "courses",
+            "users",
+            "organizations",
+            "generations",
+            "jobs",
+            "model_calls",
+            "system_metrics",
+        ] {
+            let sql = sqlx::AssertSqlSafe(format!("select count(*) from {table}"));
+            let count: i64 = sqlx::query_scalar(sql).fetch_one(&mut *tx).await.unwrap();
+            assert_eq!(count, 0, "{table} with {claims}");
+        }
+    }
+    // A connection at rest may do nothing at all.
+    let mut tx = connection.begin().await.unwrap();
+    sqlx::query("set local role anon")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    let refused = sqlx::query("select 1 from courses")
+        .execute(&mut *tx)
+        .await
+        .unwrap_err();
+    assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "42501");
+}
+
+#[tokio::test]
+async fn people_cannot_write_what_the_program_writes() {
+    let world = World::new().await;
+    let course = world.course("Mine").await;
+    let mut connection = world.superuser().await;
+    let claims = serde_json::json!({
+        "sub": world.owner.user_id, "user_role": "instructor", "organization_id": world.owner.organization_id
+    });
+    for statement in [
+        "update courses set generation_status = 'pending'",
+        "update courses set owner_id = owner_id",
+        "update courses set organization_id = organization_id",
+        "update generations set budget_usd_micros = 1",
+        "delete from jobs",
+        "select update_course_progress((select id from courses limit 1), 1, 'completed', '')",
+        "select app.advance_generation_status((select id from courses limit 1), 'pending', false)",
+        "insert into tier_settings select * from tier_settings",
+        "select * from workers",
+    ] {
+        let mut tx = connection.begin().await.unwrap();
+        sqlx::query(
+            "select set_config('role', 'authenticated', true), set_config('request.jwt.claims', $1, true)",
+        )
+        .bind(claims.to_string())
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+        let refused = sqlx::query(statement).execute(&mut *tx).await.unwrap_err();
+        assert_eq!(
+            refused.as_database_error().unwrap().code().unwrap(),
+            "42501",
+            "{statement}"
+        );
+    }
+    let mut tx = connection.begin().await.unwrap();
+    sqlx::query(
+        "select set_config('role', 'authenticated', true), set_config('request.jwt.claims', $1, true)",
+    )
+    .bind(claims.to_string())
+    .execute(&mut *tx)
+    .await
+    .unwrap();
+    let updated = sqlx::query("update courses set title = 'Renamed', status = 'published' where id = $1")
+        .bind(course.id.as_uuid())
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    assert_eq!(
+        updated.rows_affected(),
+        1,
+        "an owner edits the inputs and publishes"
+    );
+}
+
+#[tokio::test]
+async fn admins_cancel_in_their_organization_only() {
+    let world = World::new().await;
+    let store = world.store();
+    let (_, started) = world.started().await;
+    let id = started.generation_id;
+    let stranger = person(store, "Beta", Tier::Free, Role::Admin).await;
+    let other = colleague(store, &world.owner, Role::Instructor, "other@alpha.example").await;
+    let admin = colleague(store, &world.owner, Role::Admin, "admin@alpha.example").await;
+    for actor in [stranger, other] {
+        let refused = store
+            .with_tenant(&actor, async |tx| generation::request_cancel(tx, id).await)
+            .await;
+        assert!(matches!(refused, Err(StoreError::NotFound { .. })), "{refused:?}");
+    }
+    let outcome = store
+        .with_tenant(&admin, async |tx| generation::request_cancel(tx, id).await)
+        .await
+        .unwrap();
+    assert_eq!(outcome, generation::CancelOutcome::Cancelled);
+}
+
+#[tokio::test]
+async fn every_table_of_a_tenant_is_guarded() {
+    let world = World::new().await;
+    let open: Vec<String> = sqlx::query_scalar(
+        "select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+         where n.nspname = 'public' and c.relkind = 'r' and c.relname <> '_sqlx_migrations'
+           and (not c.relrowsecurity or not c.relforcerowsecurity
+                or not exists (select from pg_policy p where p.polrelid = c.oid))",
+    )
+    .fetch_all(&mut world.superuser().await)
+    .await
+    .unwrap();
+    assert_eq!(open, Vec::<String>::new());
+    let for_all: Vec<String> = sqlx::query_scalar(
+        "select tablename || '.' || policyname from pg_policies
+         where schemaname = 'public' and cmd = 'ALL' and not roles = '{service_role}'",
+    )
+    .fetch_all(&mut world.superuser().await)
+    .await
+    .unwrap();
+    assert_eq!(for_all, Vec::<String>::new(), "FOR ALL would widen every SELECT");
+}
+
+#[tokio::test]
+async fn courses_are_found_by_id_slug_and_prefix() {
+    let world = World::new().await;
+    let store = world.store();
+    let first = world.course("Основы Rust").await;
+    let second = world.course("Основы Rust").await;
+    assert_eq!(first.slug, "osnovy-rust");
+    assert!(second.slug.starts_with("osnovy-rust-"), "{}", second.slug);
+    let find = async |key: &str| {
+        store
+            .with_tenant(&world.owner, async |tx| course::find_course(tx, key).await)
+            .await
+    };
+    assert_eq!(find(&first.id.to_string()).await.unwrap(), first);
+    assert_eq!(find("osnovy-rust").await.unwrap().id, first.id);
+    let id = second.id.to_string();
+    assert_eq!(find(&id[..id.len() - 1]).await.unwrap().id, second.id);
+    assert!(
+        matches!(find(&id[..4]).await, Err(StoreError::Ambiguous { .. })),
+        "made in the same minute"
+    );
+    assert!(matches!(find("no-such").await, Err(StoreError::NotFound { .. })));
+    assert!(matches!(find("%").await, Err(StoreError::NotFound { .. })));
+    assert!(matches!(
+        find(&CourseId::generate().to_string()).await,
+        Err(StoreError::NotFound { .. })
+    ));
+}
