@@ -1,0 +1,456 @@
+//! One job under way: what every stage needs of the course, the models and the database.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use domain::clock::Clock;
+use domain::course::CourseInputs;
+use domain::generation::{Spending, Step};
+use domain::language::Language;
+use domain::lesson::{LessonContent, LessonStatus};
+use domain::structure::{DifficultyLevel, Section};
+use domain::usage::MicroUsd;
+use domain::validation::{TitleIndex, ValidationContext};
+use llm::calibration::Calibration;
+use llm::card::Granularity;
+use llm::gateway::{AttemptRecord, Models};
+use llm::route::{RouteReason, Work};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use store::Store;
+use store::checkpoint::{CheckpointKey, find_checkpoint, record_checkpoint};
+use store::course::Course;
+use store::generation::Generation;
+use store::generation::lifecycle::{ProgressFacts, report_progress};
+use store::lesson::{list_lessons, save_lesson};
+use store::metric::{Event as MetricEvent, NewMetric, Severity as MetricSeverity, insert_metric};
+use store::model_call::{NewModelCall, insert_calls};
+use store::queue::ClaimedJob;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{Paid, PaidAnswer, Question, Verdict};
+use crate::error::PipelineError;
+use crate::event::{Event, Observer};
+use crate::prompt::Prompts;
+use crate::transaction::in_system;
+
+/// What the pipeline works with.
+#[derive(Clone, Debug)]
+pub struct Services {
+    /// The database.
+    pub store: Arc<Store>,
+    /// The models.
+    pub models: Models,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Who watches.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// A cloud model that sends nothing for so long is taken to hang.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// A model on the CPU may first serve those before us.
+const SMALL_IDLE_TIMEOUT: Duration = Duration::from_secs(900);
+/// Lessons that a large model writes at once at most; the provider's own limit is found while they run.
+const LESSONS_AT_ONCE: usize = 32;
+
+/// One job under way.
+#[derive(Debug)]
+pub(crate) struct Run {
+    services: Services,
+    prompts: Arc<Prompts>,
+    claimed: ClaimedJob,
+    course: Course,
+    generation: Generation,
+    cancel: CancellationToken,
+    spent: AtomicI64,
+    warned_of_budget: AtomicBool,
+    /// Sections that are made, so that others do not repeat them.
+    made: Mutex<BTreeMap<u32, Section>>,
+}
+
+impl Run {
+    pub(crate) fn new(
+        services: Services,
+        prompts: Arc<Prompts>,
+        claimed: ClaimedJob,
+        course: Course,
+        generation: Generation,
+        spent: MicroUsd,
+        cancel: CancellationToken,
+    ) -> Self {
+        Self {
+            services,
+            prompts,
+            claimed,
+            course,
+            generation,
+            cancel,
+            spent: AtomicI64::new(spent.0),
+            warned_of_budget: AtomicBool::new(false),
+            made: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    pub(crate) fn models(&self) -> &Models {
+        &self.services.models
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.services.store
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.services.clock
+    }
+
+    pub(crate) fn observer(&self) -> &dyn Observer {
+        &*self.services.observer
+    }
+
+    pub(crate) fn prompts(&self) -> &Prompts {
+        &self.prompts
+    }
+
+    pub(crate) const fn claimed(&self) -> &ClaimedJob {
+        &self.claimed
+    }
+
+    pub(crate) const fn course(&self) -> &Course {
+        &self.course
+    }
+
+    pub(crate) const fn generation(&self) -> &Generation {
+        &self.generation
+    }
+
+    pub(crate) const fn cancel(&self) -> &CancellationToken {
+        &self.cancel
+    }
+
+    pub(crate) const fn inputs(&self) -> &CourseInputs {
+        &self.course.inputs
+    }
+
+    pub(crate) const fn language(&self) -> Language {
+        self.course.inputs.language
+    }
+
+    /// Whether the model must be asked for small pieces.
+    pub(crate) fn is_small(&self) -> bool {
+        self.models().card_for(Work::Section, 0).granularity == Granularity::Small
+    }
+
+    pub(crate) const fn lessons_at_once(&self) -> usize {
+        LESSONS_AT_ONCE
+    }
+
+    pub(crate) fn idle_timeout(&self) -> Duration {
+        if self.is_small() {
+            SMALL_IDLE_TIMEOUT
+        } else {
+            IDLE_TIMEOUT
+        }
+    }
+
+    pub(crate) fn calibration(&self) -> Calibration {
+        Calibration::of_model(self.models().embedder().model()).unwrap_or(Calibration::REFERENCE)
+    }
+
+    /// The rules of this course.
+    pub(crate) fn rules(&self) -> ValidationContext<'_> {
+        ValidationContext {
+            language: self.language(),
+            difficulty: self
+                .course
+                .analysis
+                .as_ref()
+                .map_or(DifficultyLevel::Beginner, |analysis| analysis.difficulty),
+            user_outcomes: &self.inputs().learning_outcomes,
+        }
+    }
+
+    /// A number that is the same whenever the same piece of the same generation is made.
+    pub(crate) fn seed_for(&self, piece: &str) -> u64 {
+        let mut hash = Sha256::new();
+        hash.update(self.generation.seed.to_le_bytes());
+        hash.update(piece);
+        let digest = hash.finalize();
+        digest
+            .iter()
+            .take(8)
+            .fold(0, |seed, byte| seed << 8 | u64::from(*byte))
+    }
+
+    /// Remembers a section's titles and topics for the others.
+    pub(crate) fn remember_titles(&self, section: &Section) {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.insert(section.section_number, section.clone());
+    }
+
+    /// Titles and topics that sections other than `number` have.
+    pub(crate) fn title_index_elsewhere(&self, number: u32) -> TitleIndex {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        TitleIndex::of_sections(made.values().filter(|section| section.section_number != number))
+    }
+
+    /// Asks a question whose answer is of type `T`.
+    ///
+    /// # Errors
+    /// Those of [`Run::ask`], and [`PipelineError::Shape`].
+    pub(crate) async fn ask_for<T: DeserializeOwned>(
+        &self,
+        question: Question<'_>,
+    ) -> Result<T, PipelineError> {
+        let what = question.name();
+        let answer = self.ask(question).await?;
+        if answer.needs_review {
+            self.note_low_quality(&what, answer.similarity).await?;
+        }
+        serde_json::from_value(answer.value).map_err(|cause| PipelineError::Shape { what, cause })
+    }
+
+    /// An answer that was paid for before.
+    pub(crate) async fn find_answer(
+        &self,
+        question: &Question<'_>,
+        hash: &str,
+    ) -> Result<Option<PaidAnswer>, PipelineError> {
+        let key = self.key(question, hash);
+        let found = in_system!(self.store(), |tx| find_checkpoint(tx, &key).await)?;
+        found
+            .map(|checkpoint| serde_json::from_value(checkpoint.output))
+            .transpose()
+            .map_err(|cause| PipelineError::Shape {
+                what: "a checkpoint".to_owned(),
+                cause,
+            })
+    }
+
+    /// Writes an answer, its calls and what must be known of them, in one transaction.
+    pub(crate) async fn record_answer(
+        &self,
+        question: &Question<'_>,
+        attempt: u32,
+        paid: &Paid,
+        verdict: &Verdict,
+    ) -> Result<(), PipelineError> {
+        if paid.calls.is_empty() {
+            return Ok(());
+        }
+        let key = self.key(question, &paid.hash);
+        let mut calls = self.call_rows(question, attempt, &paid.hash, &paid.calls);
+        if let Some(last) = calls.last_mut() {
+            verdict.outcome.clone_into(&mut last.outcome);
+            last.error.clone_from(&verdict.problem);
+            last.repair_layer = verdict.layer.map(|layer| layer as u8);
+            if verdict.outcome != store::model_call::ACCEPTED {
+                last.raw_output = Some(paid.answer.text.clone());
+            }
+        }
+        let metrics = self.metrics_of(paid);
+        let lease = self.claimed.lease;
+        in_system!(self.store(), |tx| {
+            for metric in &metrics {
+                insert_metric(tx, metric).await?;
+            }
+            record_checkpoint(tx, &lease, &key, &paid.answer, &calls).await
+        })?;
+        Ok(())
+    }
+
+    /// Writes calls that brought no answer.
+    pub(crate) async fn record_failure(
+        &self,
+        question: &Question<'_>,
+        attempt: u32,
+        hash: &str,
+        calls: &[AttemptRecord],
+    ) -> Result<(), PipelineError> {
+        let calls = self.call_rows(question, attempt, hash, calls);
+        let metric = self.metric(
+            MetricEvent::ProviderDown,
+            MetricSeverity::Error,
+            json!({ "phase": question.phase }),
+        );
+        in_system!(self.store(), |tx| {
+            insert_metric(tx, &metric).await?;
+            insert_calls(tx, &calls).await
+        })?;
+        Ok(())
+    }
+
+    fn key(&self, question: &Question<'_>, hash: &str) -> CheckpointKey {
+        CheckpointKey {
+            generation_id: self.generation.id,
+            stage: question.stage,
+            phase: question.phase.clone(),
+            batch: question.batch,
+            prompt_hash: hash.to_owned(),
+        }
+    }
+
+    fn call_rows(
+        &self,
+        question: &Question<'_>,
+        attempt: u32,
+        hash: &str,
+        calls: &[AttemptRecord],
+    ) -> Vec<NewModelCall> {
+        let rows = calls.iter().map(|call| {
+            self.spent.fetch_add(call.cost.0, Ordering::Relaxed);
+            NewModelCall {
+                generation_id: self.generation.id,
+                stage: question.stage,
+                phase: question.phase.clone(),
+                batch: question.batch,
+                attempt,
+                model: call.model.clone(),
+                provider: call.provider.clone(),
+                upstream: call.upstream.clone(),
+                route_reason: call.reason.as_str().to_owned(),
+                prompt_hash: hash.to_owned(),
+                usage: call.usage,
+                cost: call.cost,
+                latency: call.latency,
+                finish_reason: call.finish_reason.map(|reason| reason.as_str().to_owned()),
+                repair_layer: None,
+                outcome: call.outcome.to_owned(),
+                error: call.error.clone(),
+                raw_output: None,
+            }
+        });
+        rows.collect()
+    }
+
+    /// Events that an operator should hear of.
+    fn metrics_of(&self, paid: &Paid) -> Vec<NewMetric> {
+        let mut metrics = Vec::new();
+        let fallbacks = [
+            RouteReason::Overflow,
+            RouteReason::ProviderDown,
+            RouteReason::ValidationFailure,
+        ];
+        if let Some(call) = paid.calls.last().filter(|call| fallbacks.contains(&call.reason)) {
+            let facts = json!({ "model": call.model, "reason": call.reason.as_str() });
+            metrics.push(self.metric(MetricEvent::ModelFallback, MetricSeverity::Warn, facts));
+        }
+        if paid.tight {
+            let facts = json!({ "model": paid.answer.model, "input_tokens": paid.answer.usage.input });
+            metrics.push(self.metric(MetricEvent::TokenBudgetWarning, MetricSeverity::Warn, facts));
+        }
+        if self.spending().is_near_limit() && !self.warned_of_budget.swap(true, Ordering::Relaxed) {
+            let Spending { spent, budget } = self.spending();
+            let facts = json!({ "spent_usd": spent.as_usd(), "budget_usd": budget.as_usd() });
+            metrics.push(self.metric(MetricEvent::CostOverrun, MetricSeverity::Warn, facts));
+            let message = format!("{spent} of the budget of {budget} are spent");
+            self.observer().on_event(Event::Notice { message });
+        }
+        metrics
+    }
+
+    async fn note_low_quality(&self, what: &str, similarity: Option<f64>) -> Result<(), PipelineError> {
+        let facts = json!({ "piece": what, "similarity": similarity });
+        let metric = self.metric(MetricEvent::QualityLow, MetricSeverity::Warn, facts);
+        in_system!(self.store(), |tx| insert_metric(tx, &metric).await)?;
+        Ok(())
+    }
+
+    fn metric(&self, event: MetricEvent, severity: MetricSeverity, metadata: serde_json::Value) -> NewMetric {
+        NewMetric {
+            user_id: Some(self.claimed.user_id),
+            organization_id: Some(self.claimed.organization_id),
+            course_id: Some(self.course.id),
+            job_id: Some(self.claimed.lease.job_id),
+            metadata,
+            ..NewMetric::new(event, severity)
+        }
+    }
+
+    pub(crate) fn spending(&self) -> Spending {
+        Spending {
+            spent: MicroUsd(self.spent.load(Ordering::Relaxed)),
+            budget: self.generation.budget,
+        }
+    }
+
+    /// Nothing more is called when the budget is used up (generation 3.3).
+    pub(crate) fn ensure_budget(&self) -> Result<(), PipelineError> {
+        let spending = self.spending();
+        if spending.is_exhausted() {
+            return Err(PipelineError::Budget {
+                spent: spending.spent,
+                budget: spending.budget,
+            });
+        }
+        Ok(())
+    }
+
+    /// Writes how many sections are made.
+    pub(crate) async fn progress_structure(&self, done: u32, total: u32) -> Result<(), PipelineError> {
+        let message = format!("Секции: {done} из {total}");
+        let facts = ProgressFacts {
+            batches_completed: Some(done),
+            total_batches: Some(total),
+            current_model: Some(self.models().card_for(Work::Section, 0).id.clone()),
+            ..ProgressFacts::default()
+        };
+        let (lease, job) = (self.claimed.lease, self.claimed.job);
+        in_system!(self.store(), |tx| report_progress(
+            tx,
+            &lease,
+            &job,
+            &message,
+            facts.clone()
+        )
+        .await)?;
+        let message = format!("{done} of {total} sections");
+        self.observer().on_event(Event::Progress {
+            step: Step::Structure,
+            message,
+            done,
+            total,
+        });
+        Ok(())
+    }
+
+    /// Tells how many lessons are written; the database counts them itself.
+    pub(crate) fn progress_content(&self, done: u32, total: u32) {
+        let message = format!("{done} of {total} lessons");
+        self.observer().on_event(Event::Progress {
+            step: Step::Content,
+            message,
+            done,
+            total,
+        });
+    }
+
+    /// Numbers of the lessons that this generation has written.
+    pub(crate) async fn written_lessons(&self) -> Result<BTreeSet<u32>, PipelineError> {
+        let course = self.course.id;
+        let lessons = in_system!(self.store(), |tx| list_lessons(tx, course).await)?;
+        let is_written = |status| matches!(status, LessonStatus::Completed | LessonStatus::NeedsReview);
+        let own = lessons
+            .into_iter()
+            .filter(|lesson| lesson.generation_id == Some(self.generation.id) && is_written(lesson.status));
+        Ok(own.map(|lesson| lesson.lesson_number).collect())
+    }
+
+    /// Saves a lesson's text and the progress.
+    pub(crate) async fn save_lesson(
+        &self,
+        number: u32,
+        content: &LessonContent,
+    ) -> Result<(), PipelineError> {
+        let (lease, job) = (self.claimed.lease, self.claimed.job);
+        let message = format!("Урок {number} готов");
+        in_system!(self.store(), |tx| save_lesson(
+            tx, &lease, &job, number, content, &message
+        )
+        .await)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! Chooses titles and topics that differ from each other and stay on the topic.
+//!
+//! Small models repeat themselves, so they are asked for more candidates than are used (generation 3.7).
+
+use crate::context::Run;
+use crate::error::PipelineError;
+use crate::quality::{cosine, embed};
+use crate::wording::folded;
+
+/// The first `count` candidates, in their order, that are no near-duplicate of an earlier one; if too few differ,
+/// the least alike of the rest fill up. `taken` are texts that no candidate may repeat, such as the course's title.
+///
+/// # Errors
+/// [`PipelineError::Embedding`] when the embedding model fails.
+pub(crate) async fn choose(
+    run: &Run,
+    taken: &[String],
+    candidates: &[String],
+    count: usize,
+) -> Result<Vec<String>, PipelineError> {
+    let texts: Vec<String> = taken.iter().chain(candidates).cloned().collect();
+    let vectors = embed(run, &texts).await?;
+    let threshold = run.calibration().duplicate_threshold;
+    Ok(pick(
+        &texts,
+        taken.len(),
+        |a, b| cosine(&vectors[a], &vectors[b]),
+        threshold,
+        count,
+    ))
+}
+
+/// The first `taken` texts are no candidates. Exact repeats are never chosen.
+fn pick(
+    texts: &[String],
+    taken: usize,
+    similarity: impl Fn(usize, usize) -> f32,
+    threshold: f32,
+    count: usize,
+) -> Vec<String> {
+    let mut chosen: Vec<usize> = Vec::new();
+    let mut spare: Vec<(f32, usize)> = Vec::new();
+    for candidate in taken..texts.len() {
+        let key = folded(&texts[candidate]);
+        if (0..taken)
+            .chain(chosen.iter().copied())
+            .any(|other| folded(&texts[other]) == key)
+        {
+            continue;
+        }
+        let nearest = (0..taken)
+            .chain(chosen.iter().copied())
+            .map(|other| similarity(candidate, other))
+            .fold(-1.0, f32::max);
+        if nearest < threshold {
+            chosen.push(candidate);
+        } else {
+            spare.push((nearest, candidate));
+        }
+    }
+    chosen.truncate(count);
+    spare.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let missing = count.saturating_sub(chosen.len());
+    for (_, candidate) in spare {
+        let key = folded(&texts[candidate]);
+        if chosen.len() < count && chosen.iter().all(|&other| folded(&texts[other]) != key) {
+            chosen.push(candidate);
+        }
+    }
+    if missing > 0 {
+        // The order in which they were given is the teaching order.
+        chosen.sort_unstable();
+    }
+    chosen.into_iter().map(|index| texts[index].clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distinct_candidates_are_chosen_in_order() {
+        let texts: Vec<String> = [
+            "Bees",
+            "Hive parts",
+            "hive parts",
+            "Parts of the hive",
+            "Honey harvest",
+            "Bees!",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        let alike = |a: usize, b: usize| {
+            if matches!((a.min(b), a.max(b)), (1, 3)) {
+                0.99
+            } else {
+                0.5
+            }
+        };
+        let check =
+            |count: usize, expected: &[&str]| assert_eq!(pick(&texts, 1, alike, 0.95, count), expected);
+        check(2, &["Hive parts", "Honey harvest"]);
+        check(3, &["Hive parts", "Parts of the hive", "Honey harvest"]);
+        check(9, &["Hive parts", "Parts of the hive", "Honey harvest"]);
+    }
+}

@@ -1,0 +1,131 @@
+//! Why a stage did not finish.
+
+use domain::error::ErrorKind;
+use domain::usage::MicroUsd;
+use llm::error::ProviderError;
+use llm::gateway::CallError;
+
+/// Why a stage did not finish.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The models gave no usable answer within all attempts.
+    #[error("{what}: no usable answer after {attempts} attempts; the last problem: {problem}")]
+    Unusable {
+        /// What was asked for.
+        what: String,
+        /// Content attempts made.
+        attempts: u32,
+        /// The finding that stood against the best candidate.
+        problem: String,
+    },
+    /// A model could not be called.
+    #[error("{what} could not be made")]
+    Call {
+        /// What was asked for.
+        what: String,
+        /// Why.
+        #[source]
+        cause: CallError,
+    },
+    /// The embedding model failed.
+    #[error("texts could not be compared")]
+    Embedding(#[source] ProviderError),
+    /// The budget is used up; everything that is done is kept.
+    #[error("the budget of {budget} is used up ({spent} spent); what is done is kept")]
+    Budget {
+        /// Spent so far.
+        spent: MicroUsd,
+        /// The most that may be spent.
+        budget: MicroUsd,
+    },
+    /// The database failed.
+    #[error("the database failed")]
+    Store(#[from] store::error::StoreError),
+    /// A stage was started without what it needs.
+    #[error("the {stage} stage needs {missing}, which is not there; run the stage before it")]
+    MissingInput {
+        /// The stage.
+        stage: &'static str,
+        /// What is missing.
+        missing: &'static str,
+    },
+    /// The course is short of lessons after everything was tried.
+    #[error(
+        "the course has {lessons} lessons; at least {least} are needed, and extending its sections brought no more"
+    )]
+    TooFewLessons {
+        /// What it has.
+        lessons: usize,
+        /// What it needs.
+        least: usize,
+    },
+    /// The structure still breaks rules after everything was tried.
+    #[error("the structure breaks {count} rules that could not be mended; the first: {first}")]
+    InvalidStructure {
+        /// How many.
+        count: usize,
+        /// The first.
+        first: String,
+    },
+    /// A prompt file is wrong: a fault of ours.
+    #[error("prompt '{name}': {reason}")]
+    Prompt {
+        /// The file.
+        name: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An answer that passed its schema does not fit its type: a fault of ours.
+    #[error("{what} does not fit its type")]
+    Shape {
+        /// What.
+        what: String,
+        /// Why.
+        #[source]
+        cause: serde_json::Error,
+    },
+    /// A task of a stage broke down: a fault of ours.
+    #[error("a part of the stage broke down")]
+    Task(#[source] tokio::task::JoinError),
+    /// Somebody asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl PipelineError {
+    /// From a task that did not end by itself.
+    pub(crate) const fn task(cause: tokio::task::JoinError) -> Self {
+        Self::Task(cause)
+    }
+
+    /// The kind for exit codes and statuses.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unusable { .. } | Self::TooFewLessons { .. } | Self::InvalidStructure { .. } => {
+                ErrorKind::Model
+            }
+            Self::Call { cause, .. } => cause.kind(),
+            Self::Embedding(cause) => cause.kind(),
+            Self::Budget { .. } => ErrorKind::LimitReached,
+            Self::Store(cause) => cause.kind(),
+            Self::MissingInput { .. } | Self::Prompt { .. } | Self::Shape { .. } | Self::Task(_) => {
+                ErrorKind::Internal
+            }
+            Self::Cancelled => ErrorKind::Cancelled,
+        }
+    }
+
+    /// The stable code that is stored with a failed generation.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Budget { .. } => "BUDGET_EXHAUSTED",
+            Self::Cancelled => "CANCELLED",
+            Self::Unusable { .. } | Self::TooFewLessons { .. } | Self::InvalidStructure { .. } => "LLM_ERROR",
+            Self::Call { .. } | Self::Embedding(_) => "PROVIDER_ERROR",
+            Self::Store(_) => "DATABASE_ERROR",
+            Self::MissingInput { .. } | Self::Prompt { .. } | Self::Shape { .. } | Self::Task(_) => {
+                "INTERNAL_ERROR"
+            }
+        }
+    }
+}

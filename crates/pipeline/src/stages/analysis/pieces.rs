@@ -1,0 +1,455 @@
+//! The analysis by a small model: the same result from small questions, many at once.
+
+use domain::analysis::{
+    CategoryName, Classification, ContentStrategy, ContextualLanguage, CourseCategory, DifficultyProgression,
+    ExpertFindings, GenerationGuidance, Importance, InteractivityLevel, PedagogicalPatterns,
+    PedagogicalStrategy, RecommendedStructure, ResearchFlag, SectionPlan, Synthesis, TeachingStyle,
+    TopicAnalysis, TopicComplexity,
+};
+use domain::limits;
+use domain::stage::Stage;
+use domain::structure::DifficultyLevel;
+use llm::route::Work;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Phase, Phases};
+use crate::context::Run;
+use crate::data;
+use crate::distinct;
+use crate::engine::{Effort, Question};
+use crate::error::PipelineError;
+use crate::schema::{Pieces, list, object, one_of};
+use crate::vars::vars;
+
+/// Tokens of the longest answer to a small question.
+const PIECE_OUTPUT_TOKENS: u32 = 700;
+/// More parts are asked for than are used: those that repeat others are dropped.
+const SPARE_AREAS: usize = 3;
+
+#[derive(Deserialize)]
+struct Topic {
+    primary: CategoryName,
+    difficulty: DifficultyLevel,
+    complexity: TopicComplexity,
+    theory_practice_ratio: String,
+    determined_topic: String,
+    target_audience: String,
+    key_concepts: Vec<String>,
+    domain_keywords: Vec<String>,
+    reasoning: String,
+}
+
+#[derive(Deserialize)]
+struct Areas {
+    areas: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct AreaPlan {
+    learning_objectives: Vec<String>,
+    key_topics: Vec<String>,
+    pedagogical_approach: String,
+}
+
+#[derive(Deserialize)]
+struct Expert {
+    teaching_style: TeachingStyle,
+    interactivity_level: InteractivityLevel,
+    assessment_approach: String,
+    practical_focus: String,
+    progression_logic: String,
+    changing_fact: String,
+}
+
+#[derive(Deserialize)]
+struct Guidance {
+    tone: String,
+    analogies: Vec<String>,
+    words_to_explain: Vec<String>,
+    pictures: Vec<String>,
+    address: String,
+    examples: Vec<String>,
+}
+
+/// Asks all pieces and puts the phases together.
+///
+/// # Errors
+/// Whatever keeps a piece from being answered.
+pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
+    let course = data::course(run);
+    let context = vars! { course };
+    let wanted = run.inputs().desired_modules_count.map(|count| count as usize);
+    // How many parts a broad topic needs; fewer are used when the topic turns out narrow.
+    let asked_areas = wanted.unwrap_or(sections_of(TopicComplexity::Broad)) + SPARE_AREAS;
+    let (topic, motives, areas) = tokio::try_join!(
+        piece::<Topic>(
+            run,
+            "classification.topic",
+            0,
+            "small_topic",
+            context.clone(),
+            topic_shape(run)
+        ),
+        piece::<ContextualLanguage>(
+            run,
+            "classification.context",
+            0,
+            "small_context",
+            context.clone(),
+            motives_shape(run)
+        ),
+        piece::<Areas>(
+            run,
+            "scope.areas",
+            0,
+            "small_areas",
+            vars! { course, count => asked_areas },
+            areas_shape(run, asked_areas),
+        ),
+    )?;
+    let (topic, mut classification_effort) = topic;
+    let (motives, effort) = motives;
+    classification_effort.add(&effort);
+    let (candidates, mut scope_effort) = areas;
+    let section_count = wanted.unwrap_or_else(|| sections_of(topic.complexity));
+    let areas = distinct::choose(
+        run,
+        std::slice::from_ref(&run.inputs().title),
+        &candidates.areas,
+        section_count,
+    )
+    .await?;
+    let context = vars! { course, areas };
+    let plans =
+        futures::future::try_join_all(areas.iter().zip(1u32..).map(|(area, number)| {
+            let section = vars! { number, title => area };
+            let context = vars! { section, ..context.clone() };
+            async move {
+                piece::<AreaPlan>(run, "scope.area", number, "small_area", context, area_shape(run)).await
+            }
+        }));
+    let (plans, expert, guidance) = tokio::try_join!(
+        plans,
+        piece::<Expert>(
+            run,
+            "expert",
+            0,
+            "small_expert",
+            context.clone(),
+            expert_shape(run)
+        ),
+        piece::<Guidance>(
+            run,
+            "synthesis",
+            0,
+            "small_synthesis",
+            context.clone(),
+            guidance_shape(run)
+        ),
+    )?;
+    for (_, effort) in &plans {
+        scope_effort.add(effort);
+    }
+    let plans = plans.into_iter().map(|(plan, _)| plan).collect();
+    let scope = scope(run, &topic, areas, plans);
+    let classification = classification(run, topic, motives);
+    Ok(Phases {
+        classification: Phase {
+            result: classification,
+            effort: classification_effort,
+            similarity: None,
+        },
+        scope: Phase {
+            result: scope,
+            effort: scope_effort,
+            similarity: None,
+        },
+        expert: Phase {
+            result: findings(expert.0),
+            effort: expert.1,
+            similarity: None,
+        },
+        synthesis: Phase {
+            result: synthesis(guidance.0),
+            effort: guidance.1,
+            similarity: None,
+        },
+    })
+}
+
+/// Sections of a course when nobody says, by the width of its topic: three or four lessons each.
+const fn sections_of(complexity: TopicComplexity) -> usize {
+    match complexity {
+        TopicComplexity::Narrow => 3,
+        TopicComplexity::Medium => 4,
+        TopicComplexity::Broad => 5,
+    }
+}
+
+async fn piece<T: DeserializeOwned>(
+    run: &Run,
+    phase: &'static str,
+    batch: u32,
+    prompt: &str,
+    data: minijinja::Value,
+    schema: Value,
+) -> Result<(T, Effort), PipelineError> {
+    let question = Question {
+        stage: Stage::Analysis,
+        phase: phase.to_owned(),
+        batch,
+        work: Work::Analysis,
+        complexity: None,
+        prompt: run.prompts().render(prompt, &data)?,
+        hint: None,
+        shape: "answer",
+        schema,
+        max_output_tokens: PIECE_OUTPUT_TOKENS,
+        check: None,
+        gate: None,
+    };
+    let answer = run.ask(question).await?;
+    let result = serde_json::from_value(answer.value).map_err(|cause| PipelineError::Shape {
+        what: format!("the analysis piece {phase}"),
+        cause,
+    })?;
+    Ok((result, answer.effort))
+}
+
+fn topic_shape(run: &Run) -> Value {
+    let pieces = Pieces::new(run.language());
+    object([
+        (
+            "primary",
+            one_of(CategoryName::ALL.iter().map(|name| name.as_str())),
+        ),
+        (
+            "difficulty",
+            one_of(DifficultyLevel::ALL.map(DifficultyLevel::as_str)),
+        ),
+        (
+            "complexity",
+            one_of(TopicComplexity::ALL.iter().map(|name| name.as_str())),
+        ),
+        (
+            "theory_practice_ratio",
+            one_of(["30:70", "40:60", "50:50", "60:40"]),
+        ),
+        ("determined_topic", pieces.phrase(4, 50)),
+        ("target_audience", pieces.sentences_of(1, 1, 20, 120)),
+        ("key_concepts", list(pieces.phrase(5, 40), 5)),
+        ("domain_keywords", list(pieces.phrase(4, 24), 6)),
+        ("reasoning", pieces.sentences_of(1, 1, 30, 140)),
+    ])
+}
+
+fn motives_shape(run: &Run) -> Value {
+    let pieces = Pieces::new(run.language());
+    // Two sentences of 50 characters reach the least length of each text (data model 2.4).
+    let text = || pieces.sentences_of(2, 2, 50, 130);
+    object([
+        ("why_matters_context", text()),
+        ("motivators", text()),
+        ("experience_prompt", text()),
+        ("problem_statement_context", text()),
+        ("knowledge_bridge", text()),
+        ("practical_benefit_focus", text()),
+    ])
+}
+
+fn areas_shape(run: &Run, count: usize) -> Value {
+    object([(
+        "areas",
+        list(
+            Pieces::new(run.language()).phrase(limits::SECTION_TITLE.min, 60),
+            count,
+        ),
+    )])
+}
+
+fn area_shape(run: &Run) -> Value {
+    let pieces = Pieces::new(run.language());
+    object([
+        (
+            "learning_objectives",
+            list(pieces.objective(limits::SECTION_OBJECTIVE.min, 90), 2),
+        ),
+        ("key_topics", list(pieces.phrase(8, 45), 4)),
+        ("pedagogical_approach", pieces.sentences_of(1, 1, 25, 110)),
+    ])
+}
+
+fn expert_shape(run: &Run) -> Value {
+    let pieces = Pieces::new(run.language());
+    let sentence = || pieces.sentences_of(1, 1, 30, 130);
+    object([
+        (
+            "teaching_style",
+            one_of(TeachingStyle::ALL.iter().map(|name| name.as_str())),
+        ),
+        (
+            "interactivity_level",
+            one_of(InteractivityLevel::ALL.iter().map(|name| name.as_str())),
+        ),
+        ("assessment_approach", sentence()),
+        ("practical_focus", sentence()),
+        ("progression_logic", sentence()),
+        ("changing_fact", sentence()),
+    ])
+}
+
+fn guidance_shape(run: &Run) -> Value {
+    let pieces = Pieces::new(run.language());
+    object([
+        ("tone", pieces.phrase(6, 60)),
+        ("analogies", list(pieces.sentences_of(1, 1, 25, 110), 2)),
+        ("words_to_explain", list(pieces.phrase(4, 30), 2)),
+        ("pictures", list(pieces.phrase(8, 60), 2)),
+        ("address", pieces.sentences_of(1, 1, 25, 110)),
+        ("examples", list(pieces.sentences_of(1, 1, 25, 130), 2)),
+    ])
+}
+
+fn classification(run: &Run, topic: Topic, motives: ContextualLanguage) -> Classification {
+    let inputs = run.inputs();
+    let open = [
+        ("target audience", inputs.target_audience.is_none()),
+        ("learning outcomes", inputs.learning_outcomes.is_empty()),
+        ("number of lessons", inputs.desired_lessons_count.is_none()),
+        ("source documents", true),
+    ];
+    let missing: Vec<String> = open
+        .iter()
+        .filter(|(_, is_open)| *is_open)
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
+    // Each open question takes an equal share from what is known; the title alone is a fifth.
+    let known = 100 - 80 * missing.len() / open.len();
+    let audience = inputs.target_audience.clone().unwrap_or(topic.target_audience);
+    Classification {
+        course_category: CourseCategory {
+            primary: topic.primary,
+            confidence: 0.7,
+            reasoning: topic.reasoning.clone(),
+            secondary: None,
+        },
+        difficulty: topic.difficulty,
+        contextual_language: motives,
+        topic_analysis: TopicAnalysis {
+            determined_topic: topic.determined_topic,
+            information_completeness: u8::try_from(known).unwrap_or(100),
+            complexity: topic.complexity,
+            reasoning: topic.reasoning,
+            target_audience: audience,
+            missing_elements: missing,
+            key_concepts: topic.key_concepts,
+            domain_keywords: topic.domain_keywords,
+        },
+        pedagogical_patterns: PedagogicalPatterns {
+            primary_strategy: inputs.style.description_en().to_owned(),
+            theory_practice_ratio: topic.theory_practice_ratio,
+            assessment_types: vec![
+                "quiz".to_owned(),
+                "practical exercise".to_owned(),
+                "reflection".to_owned(),
+            ],
+            key_patterns: vec![
+                "explain one idea, show it, let learners use it".to_owned(),
+                "a quiz after every lesson".to_owned(),
+                "exercises of different kinds".to_owned(),
+            ],
+        },
+    }
+}
+
+fn scope(run: &Run, topic: &Topic, areas: Vec<String>, plans: Vec<AreaPlan>) -> RecommendedStructure {
+    let minutes = run
+        .inputs()
+        .lesson_duration_minutes
+        .unwrap_or(limits::LESSON_MINUTES_DEFAULT);
+    let sections = u32::try_from(areas.len()).unwrap_or(u32::MAX);
+    // At least ten lessons and at least three a section: one to open it, one to deepen, one to practise.
+    let least = u32::try_from(limits::COURSE_LESSONS_MIN).unwrap_or(u32::MAX);
+    let lessons_a_section = least.div_ceil(sections).clamp(2, 3);
+    let breakdown: Vec<SectionPlan> = areas
+        .into_iter()
+        .zip(plans)
+        .zip(1u32..)
+        .map(|((area, plan), number)| SectionPlan {
+            section_id: number.to_string(),
+            area,
+            estimated_lessons: lessons_a_section,
+            importance: if number <= 2 {
+                Importance::Core
+            } else {
+                Importance::Important
+            },
+            learning_objectives: plan.learning_objectives,
+            key_topics: plan.key_topics,
+            pedagogical_approach: plan.pedagogical_approach,
+            difficulty_progression: DifficultyProgression::Gradual,
+            prerequisites: if number == 1 {
+                Vec::new()
+            } else {
+                vec![(number - 1).to_string()]
+            },
+            estimated_duration_hours: 1.0,
+        })
+        .collect();
+    let complexity = topic.complexity.as_str();
+    RecommendedStructure {
+        estimated_content_hours: 1.0,
+        scope_reasoning: topic.reasoning.clone(),
+        lesson_duration_minutes: minutes,
+        calculation_explanation: format!(
+            "A {complexity} topic in {sections} sections with about {lessons_a_section} lessons of {minutes} minutes each, at least {least} lessons in all."
+        ),
+        total_lessons: least,
+        total_sections: sections,
+        scope_warning: None,
+        sections_breakdown: breakdown,
+    }
+}
+
+fn findings(expert: Expert) -> ExpertFindings {
+    ExpertFindings {
+        pedagogical_strategy: PedagogicalStrategy {
+            teaching_style: expert.teaching_style,
+            assessment_approach: expert.assessment_approach,
+            practical_focus: expert.practical_focus,
+            progression_logic: expert.progression_logic,
+            interactivity_level: expert.interactivity_level,
+        },
+        expansion_areas: Vec::new(),
+        research_flags: vec![ResearchFlag {
+            topic: expert.changing_fact,
+            reason: "A small model works from memory; what changes over time must be checked.".to_owned(),
+            context: "whole course".to_owned(),
+        }],
+    }
+}
+
+fn synthesis(guidance: Guidance) -> Synthesis {
+    Synthesis {
+        generation_guidance: GenerationGuidance {
+            tone: guidance.tone,
+            use_analogies: true,
+            specific_analogies: guidance.analogies,
+            avoid_jargon: guidance.words_to_explain,
+            include_visuals: guidance.pictures,
+            exercise_types: json_names(),
+            contextual_language_hints: guidance.address,
+            real_world_examples: guidance.examples,
+        },
+        content_strategy: ContentStrategy::CreateFromScratch,
+    }
+}
+
+fn json_names() -> Vec<String> {
+    domain::structure::ExerciseType::ALL
+        .iter()
+        .map(|kind| kind.as_str().to_owned())
+        .collect()
+}

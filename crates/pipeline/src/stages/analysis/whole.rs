@@ -1,0 +1,105 @@
+//! The analysis by a large model: one call a phase.
+
+use domain::analysis::{Classification, ExpertFindings, RecommendedStructure, Synthesis};
+use domain::stage::Stage;
+use domain::validation::analysis::validate_scope;
+use domain::validation::{Finding, Rule, Severity};
+use llm::route::Work;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
+use super::{Phase, Phases};
+use crate::context::Run;
+use crate::data;
+use crate::engine::{Check, Gate, Question};
+use crate::error::PipelineError;
+use crate::schema;
+use crate::vars::vars;
+
+/// Tokens of the longest answer of a phase: a plan of fifty sections fits.
+const PHASE_OUTPUT_TOKENS: u32 = 12_000;
+
+/// Asks phase by phase.
+///
+/// # Errors
+/// Whatever keeps a phase from being answered.
+pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
+    let course = data::course(run);
+    let gate = Gate {
+        brief: run.inputs().title.clone(),
+        digest: Box::new(|value| {
+            let topic = &value["topic_analysis"];
+            let named = topic["determined_topic"].as_str().unwrap_or_default();
+            format!("{named} {}", data::joined(&topic["key_concepts"]))
+        }),
+        threshold: domain::quality::CONTENT_THRESHOLD,
+    };
+    let context = vars! { course };
+    let classification: Phase<Classification> = phase(
+        run,
+        "classification",
+        "analysis_classification",
+        context,
+        None,
+        Some(gate),
+    )
+    .await?;
+    let analysis = data::classification(&classification.result);
+    let context = vars! { course, analysis };
+    let check: Check<'_> =
+        Box::new(
+            |value| match serde_json::from_value::<RecommendedStructure>(value.clone()) {
+                Ok(structure) => validate_scope(&structure, &run.rules()),
+                Err(error) => vec![Finding::new(Rule::Count, Severity::Error, "", error.to_string())],
+            },
+        );
+    let scope: Phase<RecommendedStructure> =
+        phase(run, "scope", "analysis_scope", context, Some(check), None).await?;
+    let analysis = data::scope(&classification.result, &scope.result);
+    let context = vars! { course, analysis };
+    let expert: Phase<ExpertFindings> = phase(run, "expert", "analysis_expert", context, None, None).await?;
+    let analysis = data::expert(&classification.result, &scope.result, &expert.result);
+    let context = vars! { course, analysis };
+    let synthesis: Phase<Synthesis> =
+        phase(run, "synthesis", "analysis_synthesis", context, None, None).await?;
+    Ok(Phases {
+        classification,
+        scope,
+        expert,
+        synthesis,
+    })
+}
+
+async fn phase<T: JsonSchema + DeserializeOwned>(
+    run: &Run,
+    phase: &'static str,
+    prompt: &str,
+    data: minijinja::Value,
+    check: Option<Check<'_>>,
+    gate: Option<Gate<'_>>,
+) -> Result<Phase<T>, PipelineError> {
+    let question = Question {
+        stage: Stage::Analysis,
+        phase: phase.to_owned(),
+        batch: 0,
+        work: Work::Analysis,
+        complexity: None,
+        prompt: run.prompts().render(prompt, &data)?,
+        hint: None,
+        shape: phase,
+        schema: schema::of::<T>(),
+        max_output_tokens: PHASE_OUTPUT_TOKENS,
+        check,
+        gate,
+    };
+    let answer = run.ask(question).await?;
+    let result = serde_json::from_value(answer.value).map_err(|cause| PipelineError::Shape {
+        what: format!("the analysis phase {phase}"),
+        cause,
+    })?;
+    Ok(Phase {
+        result,
+        effort: answer.effort,
+        similarity: answer.similarity,
+    })
+}

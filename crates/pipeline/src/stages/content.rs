@@ -1,0 +1,183 @@
+//! The content stage: the text of every lesson, many at once, the first lessons first (generation 3.1).
+
+mod pieces;
+pub(super) mod tidy;
+mod whole;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use domain::analysis::AnalysisResult;
+use domain::lesson::{LessonContent, LessonQuality, LessonStatus, QualityCheck};
+use domain::limits;
+use domain::quality::CONTENT_THRESHOLD;
+use domain::structure::{CourseStructure, Lesson, Section};
+use domain::validation::{Severity, validate_lesson_content};
+use futures::StreamExt as _;
+
+use crate::context::Run;
+use crate::error::PipelineError;
+use crate::event::Event;
+use crate::quality;
+
+/// Lessons that a small model writes at once: their pieces fill its slots, and the first is done first.
+const SMALL_LESSONS_AT_ONCE: usize = 2;
+
+/// What a lesson is written from.
+pub(crate) struct Brief<'a> {
+    pub(crate) analysis: &'a AnalysisResult,
+    pub(crate) structure: &'a CourseStructure,
+    pub(crate) section: &'a Section,
+    pub(crate) lesson: &'a Lesson,
+}
+
+impl Brief<'_> {
+    /// What the text is compared with.
+    pub(crate) fn text(&self) -> String {
+        format!(
+            "{}. {} {}",
+            self.lesson.lesson_title,
+            self.lesson.lesson_objectives.join(" "),
+            self.lesson.key_topics.join(". ")
+        )
+    }
+
+    /// Words of a lesson of that length: a minute of reading is 120 to 180 words, and of the lesson's minutes the
+    /// theory's share is read, the rest is practice (data model 2.4 and 2.5).
+    pub(crate) fn words(&self) -> usize {
+        let theory = self
+            .analysis
+            .pedagogical_patterns
+            .theory_practice_ratio
+            .split(':')
+            .next();
+        // Under a third, a text cannot explain what is practised; over two thirds, nobody practises.
+        let share = theory
+            .and_then(|share| share.parse().ok())
+            .unwrap_or(50)
+            .clamp(33, 67);
+        let a_minute = usize::midpoint(limits::WORDS_A_MINUTE.min, limits::WORDS_A_MINUTE.max);
+        self.lesson.estimated_duration_minutes as usize * a_minute * share / 100
+    }
+}
+
+/// What came of writing a lesson.
+pub(crate) struct Written {
+    pub(crate) content: LessonContent,
+    pub(crate) similarity: Option<f64>,
+    pub(crate) needs_review: bool,
+}
+
+/// Writes every lesson that is not written yet.
+///
+/// # Errors
+/// The first failure, after all lessons under way are saved.
+pub(crate) async fn run(
+    run: &Arc<Run>,
+    analysis: &Arc<AnalysisResult>,
+    structure: &Arc<CourseStructure>,
+) -> Result<(), PipelineError> {
+    let written: BTreeSet<u32> = run.written_lessons().await?;
+    let total = u32::try_from(structure.lesson_count()).unwrap_or(u32::MAX);
+    let mut done = u32::try_from(written.len()).unwrap_or(u32::MAX);
+    run.progress_content(done, total);
+    let at_once = if run.is_small() {
+        SMALL_LESSONS_AT_ONCE
+    } else {
+        run.lessons_at_once()
+    };
+    let open: Vec<(usize, usize)> = structure
+        .sections
+        .iter()
+        .enumerate()
+        .flat_map(|(section, of)| (0..of.lessons.len()).map(move |lesson| (section, lesson)))
+        .filter(|&(section, lesson)| {
+            !written.contains(&structure.sections[section].lessons[lesson].lesson_number)
+        })
+        .collect();
+    let mut lessons = futures::stream::iter(open)
+        .map(|(section, lesson)| {
+            let section = &structure.sections[section];
+            let brief = Brief {
+                analysis,
+                structure,
+                section,
+                lesson: &section.lessons[lesson],
+            };
+            write(run, brief)
+        })
+        .buffer_unordered(at_once);
+    let mut failure = None;
+    while let Some(lesson) = lessons.next().await {
+        match lesson {
+            Ok(()) => {
+                done += 1;
+                run.progress_content(done, total);
+            }
+            // Other lessons go on, unless nothing can go on.
+            Err(error @ PipelineError::Unusable { .. }) => failure = failure.or(Some(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+async fn write(run: &Run, brief: Brief<'_>) -> Result<(), PipelineError> {
+    let mut written = if run.is_small() {
+        pieces::lesson(run, &brief).await?
+    } else {
+        whole::lesson(run, &brief).await?
+    };
+    if written.similarity.is_none() {
+        let text = whole::digest(&written.content);
+        written.similarity = Some(quality::similarity(run, &brief.text(), &text).await?);
+    }
+    written.content.word_count = written.content.count_words();
+    judge(run, &brief, &mut written);
+    run.save_lesson(brief.lesson.lesson_number, &written.content)
+        .await?;
+    run.observer().on_event(Event::LessonReady {
+        number: brief.lesson.lesson_number,
+        title: brief.lesson.lesson_title.clone(),
+        words: written.content.word_count,
+        needs_review: written.content.status == LessonStatus::NeedsReview,
+    });
+    Ok(())
+}
+
+/// Writes down what was checked and decides whether an author must look at the lesson.
+fn judge(run: &Run, brief: &Brief<'_>, written: &mut Written) {
+    let findings = validate_lesson_content(&written.content, brief.lesson, &run.rules());
+    let mut checks: Vec<QualityCheck> = findings
+        .iter()
+        .filter(|finding| finding.severity != Severity::Info)
+        .map(|finding| QualityCheck {
+            name: finding.rule.as_str().to_owned(),
+            passed: false,
+            detail: finding.to_string(),
+        })
+        .collect();
+    let has_errors = findings.iter().any(|finding| finding.severity == Severity::Error);
+    let threshold = quality::threshold_in(run.language(), CONTENT_THRESHOLD);
+    let is_close = written
+        .similarity
+        .is_none_or(|similarity| similarity >= threshold);
+    checks.push(QualityCheck {
+        name: "similarity".to_owned(),
+        passed: is_close,
+        detail: format!(
+            "{:.2} to the specification, {threshold:.2} needed",
+            written.similarity.unwrap_or(1.0)
+        ),
+    });
+    let passed = !has_errors && is_close && !written.needs_review;
+    written.content.status = if passed {
+        LessonStatus::Completed
+    } else {
+        LessonStatus::NeedsReview
+    };
+    written.content.quality = LessonQuality {
+        score: written.similarity,
+        checks,
+    };
+}

@@ -1,0 +1,320 @@
+//! A lesson's text by a small model: introduction, blocks, example, exercises, quiz and summary one by one.
+
+use domain::lesson::{
+    ContentBlock, LessonContent, LessonQuality, LessonStatus, QuestionType, QuizQuestion, WorkedExample,
+    WorkedExercise,
+};
+use domain::limits;
+use domain::stage::Stage;
+use domain::structure::Exercise;
+use domain::validation::{Finding, Rule, Severity};
+use futures::future::try_join_all;
+use llm::route::Work;
+use minijinja::Value;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::tidy::{Read, tidy};
+use super::{Brief, Written};
+use crate::context::Run;
+use crate::data;
+use crate::engine::{Check, Question};
+use crate::error::PipelineError;
+use crate::schema::{Pieces, list, object};
+use crate::vars::vars;
+use crate::wording::folded;
+
+/// Tokens of the longest answer to a small question.
+const PIECE_OUTPUT_TOKENS: u32 = 700;
+
+#[derive(Deserialize)]
+struct Text {
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct Block {
+    explanation: String,
+    how_it_works: String,
+    key_points: Vec<String>,
+    common_mistake: String,
+}
+
+#[derive(Deserialize)]
+struct Example {
+    title: String,
+    situation: String,
+    what_happens: String,
+}
+
+#[derive(Deserialize)]
+struct Solution {
+    steps: Vec<String>,
+    hint: String,
+    good_answer: String,
+}
+
+#[derive(Deserialize)]
+struct Quiz {
+    question: String,
+    correct_answer: String,
+    wrong_answers: Vec<String>,
+    explanation: String,
+}
+
+/// Asks the pieces of a lesson's text.
+struct Asker<'a> {
+    run: &'a Run,
+    lesson_number: u32,
+    context: Value,
+    pieces: Pieces,
+}
+
+/// Writes one lesson.
+///
+/// # Errors
+/// Whatever keeps a piece from being written.
+pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, PipelineError> {
+    let lesson = brief.lesson;
+    let context = vars! {
+        course => data::course(run), section => data::section(brief.section), lesson => data::lesson(lesson),
+    };
+    let ask = Asker {
+        run,
+        lesson_number: lesson.lesson_number,
+        context,
+        pieces: Pieces::new(run.language()),
+    };
+    let topics = lesson.key_topics.iter().zip(1..);
+    let (introduction, blocks, example, exercises) = tokio::try_join!(
+        ask.introduction(),
+        try_join_all(topics.clone().map(|(topic, number)| ask.block(number, topic))),
+        ask.example(),
+        try_join_all(
+            lesson
+                .practical_exercises
+                .iter()
+                .zip(1..)
+                .map(|(exercise, number)| ask.exercise(number, exercise))
+        ),
+    )?;
+    let objectives = u32::try_from(lesson.lesson_objectives.len()).unwrap_or(1).max(1);
+    let questions = topics
+        .zip(&blocks)
+        .take(limits::QUIZ_QUESTIONS.max)
+        .map(|((topic, number), block)| ask.question(number, topic, &block.body, (number - 1) % objectives));
+    let (mut quiz, summary) = tokio::try_join!(try_join_all(questions), ask.summary())?;
+    // Two topics give two questions; a third is asked about the example.
+    let mut number = u32::try_from(quiz.len()).unwrap_or(0);
+    while quiz.len() < limits::QUIZ_QUESTIONS.min {
+        number += 1;
+        quiz.push(
+            ask.question(
+                number,
+                &lesson.lesson_title,
+                &example.body,
+                (number - 1) % objectives,
+            )
+            .await?,
+        );
+    }
+    let mut content = LessonContent {
+        introduction,
+        blocks,
+        examples: vec![example],
+        exercises,
+        quiz,
+        summary,
+        further_reading: Vec::new(),
+        word_count: 0,
+        quality: LessonQuality::default(),
+        status: LessonStatus::Generating,
+    };
+    tidy(&mut content, &mut Read::default());
+    Ok(Written {
+        content,
+        similarity: None,
+        needs_review: false,
+    })
+}
+
+impl Asker<'_> {
+    async fn introduction(&self) -> Result<String, PipelineError> {
+        let shape = object([("text", self.pieces.sentences_of(3, 3, 35, 150))]);
+        let answer: Text = self
+            .piece(
+                "lessons.introduction",
+                "small_introduction",
+                vars! {},
+                shape,
+                None,
+            )
+            .await?;
+        Ok(answer.text)
+    }
+
+    async fn block(&self, number: u32, topic: &str) -> Result<ContentBlock, PipelineError> {
+        let pieces = self.pieces;
+        let shape = object([
+            ("explanation", pieces.sentences_of(2, 3, 45, 170)),
+            ("how_it_works", pieces.sentences_of(2, 3, 45, 170)),
+            ("key_points", list(pieces.sentences_of(1, 1, 30, 120), 3)),
+            ("common_mistake", pieces.sentences_of(1, 2, 35, 140)),
+        ]);
+        let data = vars! { topic, paragraphs => 2 };
+        let phase = format!("lessons.block-{number}");
+        let answer: Block = self.piece(&phase, "small_block", data, shape, None).await?;
+        let points: Vec<String> = answer
+            .key_points
+            .iter()
+            .map(|point| format!("- {point}"))
+            .collect();
+        let mistake = data::labels(self.run.language()).common_mistake;
+        let body = format!(
+            "{}\n\n{}\n\n{}\n\n**{mistake}.** {}",
+            answer.explanation,
+            answer.how_it_works,
+            points.join("\n"),
+            answer.common_mistake
+        );
+        Ok(ContentBlock {
+            title: topic.to_owned(),
+            body,
+            citations: Vec::new(),
+        })
+    }
+
+    async fn example(&self) -> Result<WorkedExample, PipelineError> {
+        let pieces = self.pieces;
+        let shape = object([
+            ("title", pieces.phrase(12, 60)),
+            ("situation", pieces.sentences_of(2, 2, 40, 150)),
+            ("what_happens", pieces.sentences_of(3, 3, 40, 150)),
+        ]);
+        let answer: Example = self
+            .piece("lessons.example", "small_example", vars! {}, shape, None)
+            .await?;
+        Ok(WorkedExample {
+            title: answer.title,
+            body: format!("{}\n\n{}", answer.situation, answer.what_happens),
+        })
+    }
+
+    async fn exercise(&self, number: u32, exercise: &Exercise) -> Result<WorkedExercise, PipelineError> {
+        let pieces = self.pieces;
+        let shape = object([
+            ("steps", list(pieces.sentences_of(1, 1, 25, 110), 3)),
+            ("hint", pieces.sentences_of(1, 1, 25, 110)),
+            ("good_answer", pieces.sentences_of(2, 2, 35, 130)),
+        ]);
+        let data = vars! {
+            exercise => vars! { title => exercise.exercise_title, description => exercise.exercise_description },
+        };
+        let phase = format!("lessons.exercise-{number}");
+        let answer: Solution = self
+            .piece(&phase, "small_exercise_solution", data, shape, None)
+            .await?;
+        let steps: Vec<String> = answer
+            .steps
+            .iter()
+            .zip(1..)
+            .map(|(step, number)| format!("{number}. {step}"))
+            .collect();
+        Ok(WorkedExercise {
+            exercise_type: exercise.exercise_type,
+            title: exercise.exercise_title.clone(),
+            instructions: format!("{}\n\n{}", exercise.exercise_description, steps.join("\n")),
+            hints: vec![answer.hint],
+            solution: answer.good_answer,
+        })
+    }
+
+    async fn question(
+        &self,
+        number: u32,
+        topic: &str,
+        text: &str,
+        objective: u32,
+    ) -> Result<QuizQuestion, PipelineError> {
+        let pieces = self.pieces;
+        let shape = object([
+            ("question", pieces.question(25, 130)),
+            ("correct_answer", pieces.phrase(6, 90)),
+            ("wrong_answers", list(pieces.phrase(6, 90), 3)),
+            ("explanation", pieces.sentences_of(1, 1, 35, 150)),
+        ]);
+        let check: Check<'_> = Box::new(|value| {
+            let right = folded(value["correct_answer"].as_str().unwrap_or_default());
+            let mut seen = vec![right];
+            let wrong = value["wrong_answers"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .enumerate();
+            wrong
+                .filter_map(|(index, answer)| {
+                    let key = folded(answer.as_str().unwrap_or_default());
+                    let repeats = seen.contains(&key);
+                    seen.push(key);
+                    let message =
+                        "is the same as another answer; write an answer that is wrong and different";
+                    let path = format!("wrong_answers[{index}]");
+                    repeats.then(|| Finding::new(Rule::QuizAnswers, Severity::Error, path, message))
+                })
+                .collect()
+        });
+        let data = vars! { topic, text };
+        let phase = format!("lessons.quiz-{number}");
+        let answer: Quiz = self.piece(&phase, "small_quiz", data, shape, Some(check)).await?;
+        let mut options = answer.wrong_answers;
+        // The model always says the right answer first; the program decides where it stands.
+        let place = self
+            .run
+            .seed_for(&format!("{} {}", self.lesson_number, answer.question));
+        let place = usize::try_from(place % (options.len() as u64 + 1)).unwrap_or(0);
+        options.insert(place, answer.correct_answer);
+        Ok(QuizQuestion {
+            question_type: QuestionType::SingleChoice,
+            question: answer.question,
+            options,
+            correct_answers: vec![u32::try_from(place).unwrap_or(0)],
+            explanation: answer.explanation,
+            objective,
+        })
+    }
+
+    async fn summary(&self) -> Result<String, PipelineError> {
+        let shape = object([("text", self.pieces.sentences_of(3, 3, 35, 140))]);
+        let answer: Text = self
+            .piece("lessons.summary", "small_summary", vars! {}, shape, None)
+            .await?;
+        Ok(answer.text)
+    }
+
+    async fn piece<T: DeserializeOwned>(
+        &self,
+        phase: &str,
+        prompt: &str,
+        data: Value,
+        schema: serde_json::Value,
+        check: Option<Check<'_>>,
+    ) -> Result<T, PipelineError> {
+        let data = minijinja::context! { ..data, ..self.context.clone() };
+        self.run
+            .ask_for(Question {
+                stage: Stage::Content,
+                phase: phase.to_owned(),
+                batch: self.lesson_number,
+                work: Work::Lesson,
+                complexity: None,
+                prompt: self.run.prompts().render(prompt, &data)?,
+                hint: None,
+                shape: "answer",
+                schema,
+                max_output_tokens: PIECE_OUTPUT_TOKENS,
+                check,
+                gate: None,
+            })
+            .await
+    }
+}

@@ -1,0 +1,124 @@
+//! Small models repeat sentences; a learner must not read one twice.
+
+use std::collections::HashSet;
+
+use crate::wording::folded;
+use domain::lesson::LessonContent;
+
+/// Sentences shorter than this may recur: "Check the result." is no fault.
+const REPEAT_FROM_WORDS: usize = 6;
+
+/// Sentences that were read before.
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    seen: HashSet<String>,
+}
+
+impl Read {
+    /// The text without the sentences that were read before; all of its sentences count as read from now on.
+    /// A text that would become empty stays as it is.
+    pub(crate) fn without_repeats(&mut self, text: &str) -> String {
+        let paragraphs: Vec<String> = text
+            .split("\n\n")
+            .map(|paragraph| {
+                let lines = paragraph.lines().map(|line| self.line_without_repeats(line));
+                lines
+                    .filter(|line| !line.is_empty())
+                    .collect::<Vec<_>>()
+                    .join("\n")
+            })
+            .filter(|paragraph| !paragraph.is_empty())
+            .collect();
+        let kept = paragraphs.join("\n\n");
+        if kept.trim().is_empty() {
+            text.to_owned()
+        } else {
+            kept
+        }
+    }
+
+    fn line_without_repeats(&mut self, line: &str) -> String {
+        let (marker, rest) = marker(line);
+        let kept: Vec<&str> = sentences(rest)
+            .into_iter()
+            .filter(|sentence| {
+                sentence.split_whitespace().count() < REPEAT_FROM_WORDS || self.seen.insert(folded(sentence))
+            })
+            .collect();
+        if kept.is_empty() {
+            String::new()
+        } else {
+            format!("{marker}{}", kept.join(" "))
+        }
+    }
+}
+
+/// The list marker at the start of a line and what follows it.
+fn marker(line: &str) -> (&str, &str) {
+    let digits = line.chars().take_while(char::is_ascii_digit).count();
+    let end = if digits > 0 && line[digits..].starts_with(". ") {
+        digits + 2
+    } else if line.starts_with("- ") {
+        2
+    } else {
+        0
+    };
+    line.split_at(end)
+}
+
+/// The sentences of a line, with their ends.
+pub(crate) fn sentences(line: &str) -> Vec<&str> {
+    let mut sentences = Vec::new();
+    let mut start = 0;
+    let bytes = line.as_bytes();
+    for (index, byte) in bytes.iter().enumerate() {
+        if matches!(byte, b'.' | b'!' | b'?') && bytes.get(index + 1).is_none_or(|next| *next == b' ') {
+            sentences.push(line[start..=index].trim());
+            start = index + 1;
+        }
+    }
+    sentences.push(line[start..].trim());
+    sentences.retain(|sentence| !sentence.is_empty());
+    sentences
+}
+
+/// Removes repeated sentences from what a learner reads of a lesson. `read` may hold those of earlier lessons.
+pub(crate) fn tidy(content: &mut LessonContent, read: &mut Read) {
+    content.introduction = read.without_repeats(&content.introduction);
+    for block in &mut content.blocks {
+        block.body = read.without_repeats(&block.body);
+    }
+    for example in &mut content.examples {
+        example.body = read.without_repeats(&example.body);
+    }
+    content.summary = read.without_repeats(&content.summary);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeated_sentences_are_dropped() {
+        let check = |text: &str, expected: &str| assert_eq!(Read::default().without_repeats(text), expected);
+        let once = "Bees need clean water in every season of the year.";
+        check(&format!("{once} {once}"), once);
+        check(
+            &format!("{once}\n\n1. {once}\n2. Fill the dish."),
+            &format!("{once}\n\n2. Fill the dish."),
+        );
+        check("Check it. Check it.", "Check it. Check it.");
+        check(
+            "Version 3.5 of it is here for all of us.",
+            "Version 3.5 of it is here for all of us.",
+        );
+    }
+
+    #[test]
+    fn text_never_becomes_empty() {
+        let once = "Bees need clean water in every season of the year.";
+        let mut read = Read::default();
+        read.without_repeats(once);
+        assert_eq!(read.without_repeats(once), once);
+    }
+}

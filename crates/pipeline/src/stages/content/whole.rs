@@ -1,0 +1,156 @@
+//! A lesson's text by a large model: one call.
+
+use domain::lesson::{
+    ContentBlock, LessonContent, LessonQuality, LessonStatus, QuizQuestion, WorkedExample, WorkedExercise,
+};
+use domain::limits;
+use domain::quality::CONTENT_THRESHOLD;
+use domain::stage::Stage;
+use domain::validation::{Finding, Rule, Severity, validate_lesson_content};
+use llm::route::Work;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Brief, Written};
+use crate::context::Run;
+use crate::data;
+use crate::engine::{Check, Gate, Question};
+use crate::error::PipelineError;
+use crate::schema;
+use crate::vars::vars;
+
+/// Tokens a word takes at most, over the languages of courses.
+const TOKENS_A_WORD: usize = 4;
+/// Tokens of exercises, quiz and JSON around the text.
+const TOKENS_AROUND: usize = 4000;
+/// The longest answer that is asked for (generation 3.3).
+const LESSON_OUTPUT_TOKENS: usize = 30_000;
+
+/// A lesson's text as a model writes it: nothing that is computed.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Draft {
+    #[schemars(length(min = 1))]
+    introduction: String,
+    #[schemars(length(min = 1))]
+    blocks: Vec<BlockDraft>,
+    examples: Vec<WorkedExample>,
+    exercises: Vec<WorkedExercise>,
+    #[schemars(length(min = limits::QUIZ_QUESTIONS.min, max = limits::QUIZ_QUESTIONS.max))]
+    quiz: Vec<QuizQuestion>,
+    #[schemars(length(min = 1))]
+    summary: String,
+    #[serde(default)]
+    further_reading: Vec<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct BlockDraft {
+    #[schemars(length(min = 1))]
+    title: String,
+    #[schemars(length(min = 1))]
+    body: String,
+}
+
+impl Draft {
+    fn into_content(self) -> LessonContent {
+        let block = |draft: BlockDraft| ContentBlock {
+            title: draft.title,
+            body: draft.body,
+            citations: Vec::new(),
+        };
+        let mut content = LessonContent {
+            introduction: self.introduction,
+            blocks: self.blocks.into_iter().map(block).collect(),
+            examples: self.examples,
+            exercises: self.exercises,
+            quiz: self.quiz,
+            summary: self.summary,
+            further_reading: self.further_reading,
+            word_count: 0,
+            quality: LessonQuality::default(),
+            status: LessonStatus::Generating,
+        };
+        content.word_count = content.count_words();
+        content
+    }
+}
+
+/// Writes one lesson.
+///
+/// # Errors
+/// Whatever keeps it from being written.
+pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, PipelineError> {
+    let lesson = brief.lesson;
+    let others: Vec<&str> = brief
+        .structure
+        .lessons()
+        .map(|(_, other)| other.lesson_title.as_str())
+        .filter(|title| *title != lesson.lesson_title)
+        .collect();
+    let analysis = data::analysis(brief.analysis);
+    let data = vars! {
+        course => data::course(run),
+        guidance => analysis.get_attr("guidance").unwrap_or_default(),
+        section => data::section(brief.section),
+        lesson => data::lesson(lesson),
+        other_lessons => others,
+        words => brief.words(),
+    };
+    let mut shape = schema::of::<Draft>();
+    let exercises = lesson.practical_exercises.len();
+    shape["properties"]["exercises"]["minItems"] = exercises.into();
+    shape["properties"]["exercises"]["maxItems"] = exercises.into();
+    let rules = run.rules();
+    let check: Check<'_> = Box::new(
+        move |value| match serde_json::from_value::<Draft>(value.clone()) {
+            Ok(draft) => validate_lesson_content(&draft.into_content(), lesson, &rules),
+            Err(error) => vec![Finding::new(Rule::Count, Severity::Error, "", error.to_string())],
+        },
+    );
+    let gate = Gate {
+        brief: brief.text(),
+        digest: Box::new(|value| {
+            serde_json::from_value::<Draft>(value.clone())
+                .map_or_else(|_| String::new(), |draft| digest(&draft.into_content()))
+        }),
+        threshold: CONTENT_THRESHOLD,
+    };
+    let tokens = (brief.words() * TOKENS_A_WORD + TOKENS_AROUND).min(LESSON_OUTPUT_TOKENS);
+    let question = Question {
+        stage: Stage::Content,
+        phase: "lessons".to_owned(),
+        batch: lesson.lesson_number,
+        work: Work::Lesson,
+        complexity: None,
+        prompt: run.prompts().render("content_lesson", &data)?,
+        hint: None,
+        shape: "lesson",
+        schema: shape,
+        max_output_tokens: u32::try_from(tokens).unwrap_or(u32::MAX),
+        check: Some(check),
+        gate: Some(gate),
+    };
+    let answer = run.ask(question).await?;
+    let draft: Draft = serde_json::from_value(answer.value).map_err(|cause| PipelineError::Shape {
+        what: format!("lesson {}", lesson.lesson_number),
+        cause,
+    })?;
+    Ok(Written {
+        content: draft.into_content(),
+        similarity: answer.similarity,
+        needs_review: answer.needs_review,
+    })
+}
+
+/// What of a lesson is compared with its specification: its beginning and its headings.
+pub(super) fn digest(content: &LessonContent) -> String {
+    let titles: Vec<&str> = content.blocks.iter().map(|block| block.title.as_str()).collect();
+    format!(
+        "{} {}. {}",
+        content.introduction,
+        titles.join(". "),
+        content.summary
+    )
+}

@@ -1,0 +1,475 @@
+//! The structure by a small model: the same parts from small questions, many at once.
+//!
+//! Lesson titles are asked for section by section, each with those before it listed, so that they differ; the
+//! lessons of a section are planned while the next section's titles are made.
+
+use std::sync::Arc;
+
+use domain::analysis::{AnalysisResult, SectionPlan};
+use domain::limits;
+use domain::stage::Stage;
+use domain::structure::{AssessmentStrategy, Exercise, ExerciseType, Lesson, Section};
+use llm::route::Work;
+use minijinja::Value;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::{Metadata, announce, course_title, with_demanded_outcomes};
+use crate::context::Run;
+use crate::engine::Question;
+use crate::error::PipelineError;
+use crate::schema::{Pieces, list, object};
+use crate::vars::vars;
+use crate::wording::folded;
+use crate::{data, distinct};
+
+/// Tokens of the longest answer to a small question.
+const PIECE_OUTPUT_TOKENS: u32 = 900;
+/// More lesson titles are asked for than are used.
+const SPARE_TITLES: usize = 2;
+/// Key topics asked for, and used, a lesson.
+const ASKED_TOPICS: usize = 5;
+const USED_TOPICS: usize = 3;
+/// The model's own outcomes of a course.
+const OWN_OUTCOMES: usize = 5;
+
+#[derive(Deserialize)]
+struct Outcomes {
+    learning_outcomes: Vec<String>,
+    assessment_description: String,
+}
+
+#[derive(Deserialize)]
+struct Presentation {
+    course_description: String,
+    course_overview: String,
+    target_audience: String,
+    prerequisite: String,
+    course_tags: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Titles {
+    section_description: String,
+    lesson_titles: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct LessonPlan {
+    lesson_objectives: Vec<String>,
+    key_topics: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Exercises {
+    exercises: Vec<ExerciseText>,
+}
+
+#[derive(Deserialize)]
+struct ExerciseText {
+    exercise_title: String,
+    exercise_description: String,
+}
+
+/// A section whose lessons have titles but no plan yet.
+struct Titled {
+    number: u32,
+    plan: SectionPlan,
+    description: String,
+    lesson_titles: Vec<String>,
+    minutes: u32,
+    /// Lessons of all sections before it.
+    lessons_before: usize,
+}
+
+/// Makes the metadata and all sections.
+///
+/// # Errors
+/// Whatever keeps a part from being made.
+pub(crate) async fn parts(
+    run: &Arc<Run>,
+    analysis: &Arc<AnalysisResult>,
+) -> Result<(Metadata, Vec<Section>), PipelineError> {
+    tokio::try_join!(metadata(run, analysis), sections(run, analysis))
+}
+
+async fn metadata(run: &Run, analysis: &AnalysisResult) -> Result<Metadata, PipelineError> {
+    let pieces = Pieces::new(run.language());
+    let context = vars! { course => data::course(run), areas => areas(analysis), count => OWN_OUTCOMES };
+    let outcomes_shape = object([
+        (
+            "learning_outcomes",
+            list(pieces.objective(limits::LEARNING_OUTCOME.min, 110), OWN_OUTCOMES),
+        ),
+        ("assessment_description", pieces.sentences_of(2, 2, 40, 140)),
+    ]);
+    let presentation_shape = object([
+        ("course_description", pieces.sentences_of(2, 3, 40, 150)),
+        ("course_overview", pieces.sentences_of(4, 5, 40, 170)),
+        ("target_audience", pieces.sentences_of(1, 2, 30, 130)),
+        ("prerequisite", pieces.sentences_of(1, 1, 25, 110)),
+        ("course_tags", list(pieces.phrase(4, 26), 6)),
+    ]);
+    let (outcomes, presentation) = tokio::try_join!(
+        piece::<Outcomes>(
+            run,
+            Work::CriticalMetadata,
+            "metadata.outcomes",
+            0,
+            "small_outcomes",
+            &context,
+            outcomes_shape
+        ),
+        piece::<Presentation>(
+            run,
+            Work::Metadata,
+            "metadata.presentation",
+            0,
+            "small_metadata",
+            &context,
+            presentation_shape
+        ),
+    )?;
+    let sections = analysis.recommended_structure.sections_breakdown.len();
+    let audience = run
+        .inputs()
+        .target_audience
+        .clone()
+        .filter(|audience| limits::TARGET_AUDIENCE.allows(limits::text_length(audience)));
+    Ok(Metadata {
+        course_title: course_title(run, &long_title(&run.inputs().title, analysis)),
+        course_description: presentation.course_description,
+        course_overview: presentation.course_overview,
+        target_audience: audience.unwrap_or(presentation.target_audience),
+        prerequisites: vec![presentation.prerequisite],
+        learning_outcomes: with_demanded_outcomes(run, outcomes.learning_outcomes),
+        assessment_strategy: AssessmentStrategy {
+            quiz_per_section: true,
+            final_exam: false,
+            practical_projects: u8::try_from(sections.min(3)).unwrap_or(1),
+            assessment_description: outcomes.assessment_description,
+        },
+        course_tags: tags(presentation.course_tags, analysis),
+    })
+}
+
+/// A title under the least length, completed with the topic.
+fn long_title(title: &str, analysis: &AnalysisResult) -> String {
+    format!("{title}: {}", analysis.topic_analysis.determined_topic)
+}
+
+/// Distinct tags; the field's own words fill up where the model repeated itself.
+fn tags(proposed: Vec<String>, analysis: &AnalysisResult) -> Vec<String> {
+    let topic = &analysis.topic_analysis;
+    let mut tags: Vec<String> = Vec::new();
+    for tag in proposed
+        .into_iter()
+        .chain(topic.domain_keywords.clone())
+        .chain(topic.key_concepts.clone())
+    {
+        let length = limits::text_length(&tag);
+        if limits::COURSE_TAG.allows(length) && tags.iter().all(|other| folded(other) != folded(&tag)) {
+            tags.push(tag);
+        }
+        // Enough to describe the course, few enough to be read.
+        if tags.len() == 8 {
+            break;
+        }
+    }
+    tags
+}
+
+fn areas(analysis: &AnalysisResult) -> Vec<String> {
+    analysis
+        .recommended_structure
+        .sections_breakdown
+        .iter()
+        .map(|plan| plan.area.clone())
+        .collect()
+}
+
+async fn sections(run: &Arc<Run>, analysis: &Arc<AnalysisResult>) -> Result<Vec<Section>, PipelineError> {
+    let plans = &analysis.recommended_structure.sections_breakdown;
+    let total = u32::try_from(plans.len()).unwrap_or(u32::MAX);
+    run.progress_structure(0, total).await?;
+    let mut taken = vec![run.inputs().title.clone()];
+    let mut bodies: JoinSet<Result<Section, PipelineError>> = JoinSet::new();
+    let mut done = Vec::new();
+    for (plan, number) in plans.iter().zip(1u32..) {
+        let known = taken.clone();
+        let titled = async { titles(run, analysis, plan, number, &known).await };
+        tokio::pin!(titled);
+        // While this section's titles are made, earlier sections finish and are shown at once.
+        let titled = loop {
+            tokio::select! {
+                titled = &mut titled => break titled?,
+                Some(section) = bodies.join_next() => finished(run, section, &mut done, total).await?,
+            }
+        };
+        taken.extend(titled.lesson_titles.iter().cloned());
+        let run = Arc::clone(run);
+        bodies.spawn(async move { body(&run, titled).await });
+    }
+    while let Some(section) = bodies.join_next().await {
+        finished(run, section, &mut done, total).await?;
+    }
+    done.sort_by_key(|section| section.section_number);
+    Ok(done)
+}
+
+async fn finished(
+    run: &Run,
+    section: Result<Result<Section, PipelineError>, tokio::task::JoinError>,
+    done: &mut Vec<Section>,
+    total: u32,
+) -> Result<(), PipelineError> {
+    let section = section.map_err(PipelineError::task)??;
+    announce(run, &section);
+    done.push(section);
+    run.progress_structure(u32::try_from(done.len()).unwrap_or(u32::MAX), total)
+        .await
+}
+
+async fn titles(
+    run: &Run,
+    analysis: &AnalysisResult,
+    plan: &SectionPlan,
+    number: u32,
+    taken: &[String],
+) -> Result<Titled, PipelineError> {
+    let pieces = Pieces::new(run.language());
+    let lessons = plan.estimated_lessons as usize;
+    let asked = lessons + SPARE_TITLES;
+    let context = vars! {
+        course => data::course(run),
+        areas => areas(analysis),
+        used => taken.iter().skip(1).collect::<Vec<_>>(),
+        section => vars! { number, title => plan.area, topics => plan.key_topics },
+        count => asked,
+    };
+    let shape = object([
+        ("section_description", pieces.sentences_of(2, 2, 40, 140)),
+        ("lesson_titles", list(pieces.phrase(12, 70), asked)),
+    ]);
+    let answer: Titles = piece(
+        run,
+        Work::Section,
+        "sections.lesson_titles",
+        number,
+        "small_lesson_titles",
+        &context,
+        shape,
+    )
+    .await?;
+    let taken: Vec<String> = taken.iter().cloned().chain([plan.area.clone()]).collect();
+    // Where the model repeated itself, the plan's own topics are titles that are surely on the subject.
+    let candidates: Vec<String> = answer
+        .lesson_titles
+        .into_iter()
+        .chain(
+            plan.key_topics
+                .iter()
+                .filter(|topic| limits::text_length(topic) >= 12)
+                .cloned(),
+        )
+        .collect();
+    let lesson_titles = distinct::choose(run, &taken, &candidates, lessons).await?;
+    Ok(Titled {
+        number,
+        plan: plan.clone(),
+        description: answer.section_description,
+        lesson_titles,
+        minutes: analysis.recommended_structure.lesson_duration_minutes,
+        lessons_before: taken.len().saturating_sub(2),
+    })
+}
+
+async fn body(run: &Arc<Run>, titled: Titled) -> Result<Section, PipelineError> {
+    let section = vars! {
+        title => titled.plan.area, lesson_titles => titled.lesson_titles, number => titled.number,
+    };
+    let pieces = Pieces::new(run.language());
+    let plan_shape = object([
+        (
+            "lesson_objectives",
+            list(pieces.objective(limits::LESSON_OBJECTIVE.min, 100), 2),
+        ),
+        ("key_topics", list(pieces.phrase(8, 42), ASKED_TOPICS)),
+    ]);
+    let number_of = |index: usize| u32::try_from(titled.lessons_before + index + 1).unwrap_or(u32::MAX);
+    let plans =
+        futures::future::try_join_all(titled.lesson_titles.iter().enumerate().map(|(index, title)| {
+            let context = vars! {
+                course => data::course(run), section => section.clone(), lesson => vars! { title },
+            };
+            let shape = plan_shape.clone();
+            async move {
+                piece::<LessonPlan>(
+                    run,
+                    Work::Section,
+                    "sections.lesson_plan",
+                    number_of(index),
+                    "small_lesson_plan",
+                    &context,
+                    shape,
+                )
+                .await
+            }
+        }))
+        .await?;
+    let mut used: Vec<String> = Vec::new();
+    let mut drafts = Vec::new();
+    for (title, plan) in titled.lesson_titles.iter().zip(plans) {
+        let topics = choose_topics(&plan.key_topics, title, &mut used);
+        drafts.push((title.clone(), plan.lesson_objectives, topics));
+    }
+    let lessons = futures::future::try_join_all(drafts.into_iter().enumerate().map(
+        |(index, (title, objectives, topics))| {
+            let number = number_of(index);
+            let minutes = titled.minutes;
+            async move {
+                let exercises = exercises(run, number, &title, &topics).await?;
+                Ok::<_, PipelineError>(Lesson {
+                    lesson_number: number,
+                    lesson_title: title,
+                    lesson_objectives: objectives,
+                    key_topics: topics,
+                    estimated_duration_minutes: minutes,
+                    practical_exercises: exercises,
+                })
+            }
+        },
+    ))
+    .await?;
+    Ok(Section {
+        section_number: titled.number,
+        section_title: titled.plan.area,
+        section_description: titled.description,
+        learning_objectives: titled.plan.learning_objectives,
+        estimated_duration_minutes: 0,
+        lessons,
+    })
+}
+
+/// The first topics that are new in this section and do not merely repeat the lesson's title.
+fn choose_topics(candidates: &[String], title: &str, used: &mut Vec<String>) -> Vec<String> {
+    let mut topics: Vec<String> = Vec::new();
+    for candidate in candidates {
+        let key = folded(candidate);
+        if topics.len() < USED_TOPICS && key != folded(title) && !used.contains(&key) {
+            used.push(key);
+            topics.push(candidate.clone());
+        }
+    }
+    // Two topics are the least; the rules name those that repeat, and they are replaced then.
+    for candidate in candidates {
+        if topics.len() < limits::KEY_TOPICS.min && !topics.contains(candidate) {
+            topics.push(candidate.clone());
+        }
+    }
+    topics
+}
+
+async fn exercises(
+    run: &Run,
+    lesson_number: u32,
+    title: &str,
+    topics: &[String],
+) -> Result<Vec<Exercise>, PipelineError> {
+    let pieces = Pieces::new(run.language());
+    let types = exercise_types(lesson_number);
+    let types_data: Vec<Value> = types
+        .iter()
+        .zip(topics.iter().cycle())
+        .map(|(&kind, topic)| vars! { label => data::exercise_label(kind), topic })
+        .collect();
+    let context = vars! {
+        course => data::course(run),
+        lesson => vars! { title, topics },
+        types => types_data,
+    };
+    let item = object([
+        ("exercise_title", pieces.phrase(10, 60)),
+        ("exercise_description", pieces.sentences_of(2, 2, 35, 140)),
+    ]);
+    let shape = object([("exercises", list(item, types.len()))]);
+    let answer: Exercises = piece(
+        run,
+        Work::Section,
+        "sections.exercises",
+        lesson_number,
+        "small_exercises",
+        &context,
+        shape,
+    )
+    .await?;
+    Ok(answer
+        .exercises
+        .into_iter()
+        .zip(types)
+        .map(|(text, exercise_type)| Exercise {
+            exercise_type,
+            exercise_title: text.exercise_title,
+            exercise_description: text.exercise_description,
+        })
+        .collect())
+}
+
+/// Three different types a lesson, another mix from lesson to lesson; every lesson has something to do.
+fn exercise_types(lesson_number: u32) -> [ExerciseType; 3] {
+    const TALKING: [ExerciseType; 3] = [
+        ExerciseType::CaseStudy,
+        ExerciseType::Discussion,
+        ExerciseType::Simulation,
+    ];
+    const LOOKING_BACK: [ExerciseType; 2] = [ExerciseType::SelfAssessment, ExerciseType::Reflection];
+    let number = lesson_number as usize;
+    [
+        ExerciseType::HandsOn,
+        TALKING[number % TALKING.len()],
+        LOOKING_BACK[number % LOOKING_BACK.len()],
+    ]
+}
+
+pub(super) async fn piece<T: DeserializeOwned>(
+    run: &Run,
+    work: Work,
+    phase: &'static str,
+    batch: u32,
+    prompt: &str,
+    data: &Value,
+    schema: serde_json::Value,
+) -> Result<T, PipelineError> {
+    run.ask_for(Question {
+        stage: Stage::Structure,
+        phase: phase.to_owned(),
+        batch,
+        work,
+        complexity: None,
+        prompt: run.prompts().render(prompt, data)?,
+        hint: None,
+        shape: "answer",
+        schema,
+        max_output_tokens: PIECE_OUTPUT_TOKENS,
+        check: None,
+        gate: None,
+    })
+    .await
+}
+
+/// The shape of one field that is written anew, by the field's name.
+pub(super) fn field_shape(run: &Run, field: &str) -> serde_json::Value {
+    let pieces = Pieces::new(run.language());
+    match field {
+        "section_title" | "lesson_title" | "exercise_title" => pieces.phrase(12, 70),
+        "key_topics" => pieces.phrase(8, 42),
+        "course_tags" => pieces.phrase(4, 26),
+        "lesson_objectives" | "learning_objectives" | "learning_outcomes" => {
+            pieces.objective(limits::LEARNING_OUTCOME.min, 110)
+        }
+        "exercise_description" | "section_description" => pieces.sentences_of(2, 2, 35, 140),
+        _ => json!({ "type": "string", "minLength": 50, "maxLength": 600 }),
+    }
+}
