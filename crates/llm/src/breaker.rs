@@ -32,16 +32,23 @@ pub struct Breaker {
 
 #[derive(Debug)]
 enum State {
-    Closed { failures: VecDeque<DateTime<Utc>> },
+    Closed {
+        failures: VecDeque<DateTime<Utc>>,
+    },
     /// From `probe_at` on one call may try; taking that chance moves `probe_at` on, so that a probe
     /// that was cancelled does not leave the circuit waiting for ever.
-    Open { probe_at: DateTime<Utc> },
+    Open {
+        probe_at: DateTime<Utc>,
+    },
 }
 
 impl Breaker {
     /// A breaker with all circuits closed.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, circuits: Mutex::default() }
+        Self {
+            clock,
+            circuits: Mutex::default(),
+        }
     }
 
     /// Whether a call may be made now.
@@ -52,7 +59,9 @@ impl Breaker {
         let now = self.clock.now();
         let mut circuits = self.circuits.lock().unwrap_or_else(PoisonError::into_inner);
         match circuits.get_mut(circuit) {
-            Some(State::Open { probe_at }) if now < *probe_at => Err((*probe_at - now).to_std().unwrap_or_default()),
+            Some(State::Open { probe_at }) if now < *probe_at => {
+                Err((*probe_at - now).to_std().unwrap_or_default())
+            }
             Some(State::Open { probe_at }) => {
                 *probe_at = now + OPEN_FOR;
                 Ok(())
@@ -63,15 +72,19 @@ impl Breaker {
 
     /// A call succeeded: the circuit closes.
     pub fn succeeded(&self, circuit: &Circuit) {
-        self.circuits.lock().unwrap_or_else(PoisonError::into_inner).remove(circuit);
+        self.circuits
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(circuit);
     }
 
     /// A call failed for a transient cause other than a request to slow down.
     pub fn failed(&self, circuit: &Circuit) {
         let now = self.clock.now();
         let mut circuits = self.circuits.lock().unwrap_or_else(PoisonError::into_inner);
-        let state =
-            circuits.entry(circuit.clone()).or_insert_with(|| State::Closed { failures: VecDeque::new() });
+        let state = circuits.entry(circuit.clone()).or_insert_with(|| State::Closed {
+            failures: VecDeque::new(),
+        });
         match state {
             State::Closed { failures } => {
                 while failures.front().is_some_and(|at| *at + FAILURE_WINDOW <= now) {
@@ -79,8 +92,14 @@ impl Breaker {
                 }
                 failures.push_back(now);
                 if failures.len() >= FAILURES_TO_OPEN {
-                    tracing::warn!(provider = circuit.provider, model = circuit.model, "circuit breaker opened");
-                    *state = State::Open { probe_at: now + OPEN_FOR };
+                    tracing::warn!(
+                        provider = circuit.provider,
+                        model = circuit.model,
+                        "circuit breaker opened"
+                    );
+                    *state = State::Open {
+                        probe_at: now + OPEN_FOR,
+                    };
                 }
             }
             State::Open { probe_at } => *probe_at = now + OPEN_FOR,
@@ -90,7 +109,9 @@ impl Breaker {
     /// The circuits that are open now, for `/metrics` and `doctor`.
     pub fn open_circuits(&self) -> Vec<Circuit> {
         let circuits = self.circuits.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = circuits.iter().filter(|(_, state)| matches!(state, State::Open { .. }));
+        let open = circuits
+            .iter()
+            .filter(|(_, state)| matches!(state, State::Open { .. }));
         open.map(|(circuit, _)| circuit.clone()).collect()
     }
 }
@@ -105,7 +126,14 @@ mod tests {
     fn set_up() -> (Arc<FixedClock>, Breaker, Circuit) {
         let clock = Arc::new(FixedClock::new(DateTime::UNIX_EPOCH));
         let breaker = Breaker::new(Arc::<FixedClock>::clone(&clock));
-        (clock, breaker, Circuit { provider: "p".to_owned(), model: "m".to_owned() })
+        (
+            clock,
+            breaker,
+            Circuit {
+                provider: "p".to_owned(),
+                model: "m".to_owned(),
+            },
+        )
     }
 
     #[test]
@@ -118,7 +146,13 @@ mod tests {
         breaker.failed(&circuit);
         assert_eq!(breaker.admit(&circuit), Err(Duration::from_secs(30)));
         assert_eq!(breaker.open_circuits(), std::slice::from_ref(&circuit));
-        assert_eq!(breaker.admit(&Circuit { model: "other".to_owned(), ..circuit }), Ok(()));
+        assert_eq!(
+            breaker.admit(&Circuit {
+                model: "other".to_owned(),
+                ..circuit
+            }),
+            Ok(())
+        );
     }
 
     #[test]

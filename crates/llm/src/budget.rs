@@ -63,7 +63,11 @@ pub struct Approximate;
 const LANGUAGE_FACTORS: (f64, f64, f64) = (1.05, 1.25, 1.35);
 
 impl TokenCounter for Approximate {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, saturated by `as`")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count, saturated by `as`"
+    )]
     fn count(&self, text: &str) -> u32 {
         let (mut latin, mut cyrillic, mut other) = (0_u32, 0_u32, 0_u32);
         for letter in text.chars().filter(|letter| letter.is_alphabetic()) {
@@ -97,8 +101,10 @@ pub fn count_prompt(
     messages: &[Message],
     schema_in_prompt: Option<&OutputSchema>,
 ) -> u32 {
-    let messages: u32 =
-        messages.iter().map(|message| counter.count(&message.content).saturating_add(TOKENS_PER_MESSAGE)).sum();
+    let messages: u32 = messages
+        .iter()
+        .map(|message| counter.count(&message.content).saturating_add(TOKENS_PER_MESSAGE))
+        .sum();
     messages + schema_in_prompt.map_or(0, |schema| counter.count(&schema.schema.to_string()))
 }
 
@@ -179,14 +185,21 @@ mod tests {
     use super::*;
 
     fn card(context_window: u32, max_output: u32) -> ModelCard {
-        ModelCard { context_window, max_output, ..ModelCard::assumed("m", "p") }
+        ModelCard {
+            context_window,
+            max_output,
+            ..ModelCard::assumed("m", "p")
+        }
     }
 
     #[test]
     fn window_of_128k_has_the_stated_figures() {
         for window in [128_000, 131_072] {
             let budget = TokenBudget::of(&card(window, 32_768));
-            assert_eq!((budget.total, budget.input, budget.context), (120_000, 90_000, 40_000));
+            assert_eq!(
+                (budget.total, budget.input, budget.context),
+                (120_000, 90_000, 40_000)
+            );
             assert_eq!((budget.output_least, budget.output_most), (15_000, 30_000));
         }
     }
@@ -194,7 +207,10 @@ mod tests {
     #[test]
     fn small_window_has_the_same_shares() {
         let budget = TokenBudget::of(&card(8_192, 2_048));
-        assert_eq!((budget.total, budget.input, budget.context), (7_680, 5_760, 2_560));
+        assert_eq!(
+            (budget.total, budget.input, budget.context),
+            (7_680, 5_760, 2_560)
+        );
         assert_eq!((budget.output_least, budget.output_most), (960, 1_920));
         assert_eq!(TokenBudget::of(&card(8_192, 512)).output_least, 512);
     }
@@ -229,14 +245,26 @@ mod tests {
         }
         let own: Arc<dyn TokenCounter> = Arc::new(Words);
         let count = |tokenizer, own, text: &str| {
-            counter_for(&ModelCard { tokenizer, ..card(8_192, 512) }, own).count(text)
+            counter_for(
+                &ModelCard {
+                    tokenizer,
+                    ..card(8_192, 512)
+                },
+                own,
+            )
+            .count(text)
         };
         assert_eq!(count(Tokenizer::Provider, Some(&own), "one two three"), 3);
         assert_eq!(count(Tokenizer::O200k, Some(&own), "hello world"), 2);
         let russian = "Спроектировать устойчивую архитектуру распределённого приложения";
-        let (exact, estimate) =
-            (count(Tokenizer::O200k, None, russian), count(Tokenizer::Approximate, None, russian));
-        assert!(estimate > exact && estimate <= exact * 3 / 2, "{exact} {estimate}");
+        let (exact, estimate) = (
+            count(Tokenizer::O200k, None, russian),
+            count(Tokenizer::Approximate, None, russian),
+        );
+        assert!(
+            estimate > exact && estimate <= exact * 3 / 2,
+            "{exact} {estimate}"
+        );
     }
 
     #[test]

@@ -9,7 +9,10 @@ use crate::pricing::Price;
 /// The cards that ship with the program, as TOML.
 const SHIPPED_CARDS: &[(&str, &str)] = &[
     ("openrouter.toml", include_str!("../cards/openrouter.toml")),
-    ("embedded_models.toml", include_str!("../cards/embedded_models.toml")),
+    (
+        "embedded_models.toml",
+        include_str!("../cards/embedded_models.toml"),
+    ),
 ];
 
 /// The window that is assumed of a model nobody described: every current model serves at least this.
@@ -88,7 +91,9 @@ impl TryFrom<LanguagesToml> for Languages {
     fn try_from(toml: LanguagesToml) -> Result<Self, String> {
         match toml {
             LanguagesToml::Word(word) if word == "any" => Ok(Self::Any),
-            LanguagesToml::Word(word) => Err(format!("languages is \"any\" or a list of codes, not \"{word}\"")),
+            LanguagesToml::Word(word) => {
+                Err(format!("languages is \"any\" or a list of codes, not \"{word}\""))
+            }
             LanguagesToml::List(codes) => Ok(Self::Listed(codes)),
         }
     }
@@ -219,8 +224,10 @@ impl Cards {
     /// # Errors
     /// [`CardError`] naming `file`; then nothing is added.
     pub fn merge_toml(&mut self, file: &str, toml: &str) -> Result<(), CardError> {
-        let parsed: CardFile = toml::from_str(toml)
-            .map_err(|cause| CardError::Parse { file: file.to_owned(), cause: Box::new(cause) })?;
+        let parsed: CardFile = toml::from_str(toml).map_err(|cause| CardError::Parse {
+            file: file.to_owned(),
+            cause: Box::new(cause),
+        })?;
         for card in &parsed.model {
             check_card(card).map_err(|reason| CardError::Impossible {
                 file: file.to_owned(),
@@ -251,7 +258,11 @@ impl Cards {
 }
 
 fn check_card(card: &ModelCard) -> Result<(), String> {
-    let Price { input, output, cached } = card.price;
+    let Price {
+        input,
+        output,
+        cached,
+    } = card.price;
     if card.id.trim().is_empty() || card.provider.trim().is_empty() {
         return Err("id and provider must not be empty".to_owned());
     }
@@ -276,9 +287,12 @@ mod tests {
     #[test]
     fn shipped_cards_can_be_read_and_hold_the_default_routes_models() {
         let cards = Cards::shipped().unwrap();
-        for model in
-            ["qwen/qwen3-max", "google/gemini-2.5-flash", "openai/gpt-oss-120b", "openai/gpt-oss-20b"]
-        {
+        for model in [
+            "qwen/qwen3-max",
+            "google/gemini-2.5-flash",
+            "openai/gpt-oss-120b",
+            "openai/gpt-oss-20b",
+        ] {
             assert_eq!(cards.find(model).unwrap().provider, "openrouter", "{model}");
         }
     }
@@ -307,7 +321,10 @@ mod tests {
     fn wrong_cards_are_refused_by_name() {
         let check = |toml: &str, expected: &str| {
             let error = Cards::default().merge_toml("mine.toml", toml).unwrap_err();
-            let text = format!("{error} {:?}", std::error::Error::source(&error).map(ToString::to_string));
+            let text = format!(
+                "{error} {:?}",
+                std::error::Error::source(&error).map(ToString::to_string)
+            );
             assert!(text.contains(expected), "{text}");
         };
         let card = |extra: &str| {
@@ -317,7 +334,13 @@ mod tests {
         };
         check(&card("max_output = 9000\nlanguages = \"any\""), "max_output");
         check(&card("max_output = 900\nlanguages = \"all\""), "languages is");
-        check(&card("max_output = 900\nlanguages = \"any\"\nwindow = 3"), "unknown field `window`");
-        check(&card("max_output = 900\nlanguages = \"any\"\nprice = { input = -1.0, output = 1.0 }"), "price");
+        check(
+            &card("max_output = 900\nlanguages = \"any\"\nwindow = 3"),
+            "unknown field `window`",
+        );
+        check(
+            &card("max_output = 900\nlanguages = \"any\"\nprice = { input = -1.0, output = 1.0 }"),
+            "price",
+        );
     }
 }

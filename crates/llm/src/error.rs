@@ -18,7 +18,11 @@ pub enum ProviderError {
     RateLimited { retry_after: Option<Duration> },
     /// The provider failed (HTTP 408, 409, 425, 5xx).
     #[error("the provider failed with status {status}: {message}")]
-    Server { status: u16, message: String, retry_after: Option<Duration> },
+    Server {
+        status: u16,
+        message: String,
+        retry_after: Option<Duration>,
+    },
     /// The answer had no content.
     #[error("the provider gave an empty answer")]
     Empty,

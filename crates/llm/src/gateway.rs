@@ -160,7 +160,9 @@ pub enum CallError {
         cause: ProviderError,
     },
     /// The prompt fits no model of the route, nor the overflow route's.
-    #[error("the prompt for {work} has {input_tokens} tokens and fits no model of its route (the largest window has {window})")]
+    #[error(
+        "the prompt for {work} has {input_tokens} tokens and fits no model of its route (the largest window has {window})"
+    )]
     TooLong {
         /// The route.
         work: Work,
@@ -240,7 +242,11 @@ impl Lanes {
     fn at(&self, escalation: usize) -> &Lane {
         match escalation {
             0 => &self.first,
-            height => self.escalates.get(height - 1).or(self.escalates.last()).unwrap_or(&self.first),
+            height => self
+                .escalates
+                .get(height - 1)
+                .or(self.escalates.last())
+                .unwrap_or(&self.first),
         }
     }
 
@@ -278,7 +284,14 @@ impl ModelsBuilder {
     fn install(mut self, provider: Arc<dyn Provider>, counter: Option<Arc<dyn TokenCounter>>) -> Self {
         let limiter = AdaptiveLimiter::new(provider.max_parallel());
         let id = provider.id().to_owned();
-        self.providers.insert(id, Arc::new(Installed { provider, limiter, counter }));
+        self.providers.insert(
+            id,
+            Arc::new(Installed {
+                provider,
+                limiter,
+                counter,
+            }),
+        );
         self
     }
 
@@ -335,12 +348,27 @@ impl Models {
     }
 
     fn on(shared: Arc<Shared>, routes: Routes) -> Result<Self, RouteError> {
-        let [analysis, critical, metadata, section, complex, lesson, summary, judge, repair, overflow] =
-            Work::ALL.map(|work| shared.lanes(&routes, work));
+        let [
+            analysis,
+            critical,
+            metadata,
+            section,
+            complex,
+            lesson,
+            summary,
+            judge,
+            repair,
+            overflow,
+        ] = Work::ALL.map(|work| shared.lanes(&routes, work));
         let lanes = [
-            analysis?, critical?, metadata?, section?, complex?, lesson?, summary?, judge?, repair?, overflow?,
+            analysis?, critical?, metadata?, section?, complex?, lesson?, summary?, judge?, repair?,
+            overflow?,
         ];
-        Ok(Self { shared, routes: Arc::new(routes), lanes: Arc::new(lanes) })
+        Ok(Self {
+            shared,
+            routes: Arc::new(routes),
+            lanes: Arc::new(lanes),
+        })
     }
 
     /// The routes in force.
@@ -396,13 +424,23 @@ impl Models {
 impl Shared {
     fn lanes(&self, routes: &Routes, work: Work) -> Result<Lanes, RouteError> {
         let route = routes.of(work);
-        let escalates = route.escalates.iter().map(|model| self.lane(work, model)).collect::<Result<_, _>>()?;
-        Ok(Lanes { first: self.lane(work, &route.first)?, escalates })
+        let escalates = route
+            .escalates
+            .iter()
+            .map(|model| self.lane(work, model))
+            .collect::<Result<_, _>>()?;
+        Ok(Lanes {
+            first: self.lane(work, &route.first)?,
+            escalates,
+        })
     }
 
     fn lane(&self, work: Work, model: &str) -> Result<Lane, RouteError> {
         let Some(card) = self.cards.find(model) else {
-            return Err(RouteError::UnknownModel { work, model: model.to_owned() });
+            return Err(RouteError::UnknownModel {
+                work,
+                model: model.to_owned(),
+            });
         };
         let Some(installed) = self.providers.get(&card.provider) else {
             return Err(RouteError::UnknownProvider {
@@ -412,7 +450,11 @@ impl Shared {
             });
         };
         let counter = counter_for(card, installed.counter.as_ref());
-        Ok(Lane { card: card.clone(), installed: Arc::clone(installed), counter })
+        Ok(Lane {
+            card: card.clone(),
+            installed: Arc::clone(installed),
+            counter,
+        })
     }
 }
 

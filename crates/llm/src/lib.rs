@@ -4,6 +4,7 @@ pub mod breaker;
 pub mod budget;
 pub mod calibration;
 pub mod card;
+pub mod cassette;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod error;

@@ -37,8 +37,17 @@ impl AdaptiveLimiter {
     /// A limiter that never goes above `cap` (at least 1).
     pub fn new(cap: usize) -> Arc<Self> {
         let cap = cap.max(1);
-        let state = State { limit: FIRST_LIMIT.min(cap), in_flight: 0, successes: 0, epoch: 0 };
-        Arc::new(Self { cap, state: Mutex::new(state), freed: Notify::new() })
+        let state = State {
+            limit: FIRST_LIMIT.min(cap),
+            in_flight: 0,
+            successes: 0,
+            epoch: 0,
+        };
+        Arc::new(Self {
+            cap,
+            state: Mutex::new(state),
+            freed: Notify::new(),
+        })
     }
 
     /// Waits for its turn. Cancel-safe: dropping the future takes nothing.
@@ -64,7 +73,10 @@ impl AdaptiveLimiter {
             return None;
         }
         state.in_flight += 1;
-        Some(Permit { limiter: Arc::clone(self), epoch: state.epoch })
+        Some(Permit {
+            limiter: Arc::clone(self),
+            epoch: state.epoch,
+        })
     }
 }
 
@@ -94,7 +106,11 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.limiter.state.lock().unwrap_or_else(PoisonError::into_inner).in_flight -= 1;
+        self.limiter
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .in_flight -= 1;
         // All wait for the same condition and each looks again; more than one may fit after a rise.
         self.limiter.freed.notify_waiters();
     }
@@ -145,7 +161,11 @@ mod tests {
     async fn third_call_waits_until_one_is_done() {
         let limiter = AdaptiveLimiter::new(8);
         let (first, _second) = (limiter.acquire().await, limiter.acquire().await);
-        assert!(tokio::time::timeout(Duration::from_secs(5), limiter.acquire()).await.is_err());
+        assert!(
+            tokio::time::timeout(Duration::from_secs(5), limiter.acquire())
+                .await
+                .is_err()
+        );
         let (third, ()) = tokio::join!(limiter.acquire(), async { drop(first) });
         drop(third);
     }

@@ -35,9 +35,16 @@ mod tests {
 
     #[test]
     fn cost_is_price_times_tokens() {
-        let price = Price { input: 1.2, output: 6.0, cached: Some(0.24) };
+        let price = Price {
+            input: 1.2,
+            output: 6.0,
+            cached: Some(0.24),
+        };
         assert_eq!(price.cost(TokenUsage::new(1_000_000, 0), 0), MicroUsd(1_200_000));
-        assert_eq!(price.cost(TokenUsage::new(1_000, 500), 0), MicroUsd(1_200 + 3_000));
+        assert_eq!(
+            price.cost(TokenUsage::new(1_000, 500), 0),
+            MicroUsd(1_200 + 3_000)
+        );
         assert_eq!(price.cost(TokenUsage::new(1_000, 0), 1_000), MicroUsd(240));
         assert_eq!(price.cost(TokenUsage::new(1_000, 0), 5_000), MicroUsd(240));
         assert_eq!(Price::default().cost(TokenUsage::new(9, 9), 0), MicroUsd::ZERO);

@@ -114,7 +114,7 @@ pub struct RepairOutcome {
     /// What was changed, in order.
     pub notes: Vec<RepairNote>,
     /// JSON pointers to what the answer should have but was cut off, left out or doubtful. A pointer that ends in
-    /// `/-` is a list that may lack further items.
+    /// `/-` is a list that may lack further items. Places in lists are those of the answer, dropped items counted.
     pub missing: Vec<String>,
 }
 
@@ -167,7 +167,10 @@ impl Repairer {
     pub fn new(schema: &Value) -> Result<Self, RepairError> {
         let validator =
             jsonschema::validator_for(schema).map_err(|error| RepairError::Schema(error.to_string()))?;
-        Ok(Self { schema: schema.clone(), validator })
+        Ok(Self {
+            schema: schema.clone(),
+            validator,
+        })
     }
 
     /// The value in `raw`, by the lowest layers that give one.
@@ -200,7 +203,11 @@ impl Repairer {
     fn best(&self, drafts: Vec<Draft>) -> Result<Draft, RepairError> {
         let many = drafts.len() > 1;
         let rank = |draft: &Draft| {
-            let errors = if many { self.validator.iter_errors(&draft.value).count() } else { 0 };
+            let errors = if many {
+                self.validator.iter_errors(&draft.value).count()
+            } else {
+                0
+            };
             // Of several values the one that fits, then the one that is whole, then the one that lost least.
             (errors, !draft.is_clean, draft.missing.len())
         };
@@ -213,7 +220,10 @@ impl Repairer {
                 continue;
             }
             // Two readings of damaged text that fit alike: neither can be trusted.
-            if rank == best_rank && other.layer >= RepairLayer::Structural && best.layer >= RepairLayer::Structural {
+            if rank == best_rank
+                && other.layer >= RepairLayer::Structural
+                && best.layer >= RepairLayer::Structural
+            {
                 return Err(RepairError::Ambiguous);
             }
         }
@@ -223,14 +233,25 @@ impl Repairer {
 
     /// What a cut answer lacks is missing, not wrong: required fields that are not there join the list.
     fn outcome(&self, draft: Draft) -> RepairOutcome {
-        let Draft { value, layer, notes, mut missing, .. } = draft;
+        let Draft {
+            value,
+            layer,
+            notes,
+            mut missing,
+            ..
+        } = draft;
         let is_cut = notes.iter().any(|note| note.change == Change::Truncated);
         if is_cut {
             missing.extend(failing::absent_required(&self.validator, &value));
         }
         missing.sort_unstable();
         missing.dedup();
-        RepairOutcome { value, layer, notes, missing }
+        RepairOutcome {
+            value,
+            layer,
+            notes,
+            missing,
+        }
     }
 }
 

@@ -29,17 +29,26 @@ pub struct Message {
 impl Message {
     /// The program's instructions.
     pub fn system(content: impl Into<String>) -> Self {
-        Self { role: Role::System, content: content.into() }
+        Self {
+            role: Role::System,
+            content: content.into(),
+        }
     }
 
     /// The question.
     pub fn user(content: impl Into<String>) -> Self {
-        Self { role: Role::User, content: content.into() }
+        Self {
+            role: Role::User,
+            content: content.into(),
+        }
     }
 
     /// An earlier answer.
     pub fn assistant(content: impl Into<String>) -> Self {
-        Self { role: Role::Assistant, content: content.into() }
+        Self {
+            role: Role::Assistant,
+            content: content.into(),
+        }
     }
 }
 
@@ -72,7 +81,12 @@ pub const RETRY_TEMPERATURE: f32 = 0.3;
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { temperature: FIRST_TEMPERATURE, top_p: None, frequency_penalty: None, seed: None }
+        Self {
+            temperature: FIRST_TEMPERATURE,
+            top_p: None,
+            frequency_penalty: None,
+            seed: None,
+        }
     }
 }
 

@@ -16,7 +16,10 @@ pub struct RetryPolicy {
 impl Default for RetryPolicy {
     /// Three attempts, waits of at most 60 s (generation 3.4).
     fn default() -> Self {
-        Self { tries: 3, longest_wait: Duration::from_secs(60) }
+        Self {
+            tries: 3,
+            longest_wait: Duration::from_secs(60),
+        }
     }
 }
 
@@ -34,7 +37,12 @@ impl RetryPolicy {
         }
         let ceiling = Duration::from_secs(2_u64.saturating_pow(failed)).min(self.longest_wait);
         let jittered = ceiling.mul_f64(rng.random::<f64>());
-        Some(retry_after.unwrap_or_default().max(jittered).min(self.longest_wait))
+        Some(
+            retry_after
+                .unwrap_or_default()
+                .max(jittered)
+                .min(self.longest_wait),
+        )
     }
 }
 
@@ -54,7 +62,10 @@ mod tests {
                 .collect();
             assert!(waits.iter().all(|wait| (0.0..=ceiling).contains(wait)));
             let mean = waits.iter().sum::<f64>() / 1000.0;
-            assert!((mean - ceiling / 2.0).abs() < ceiling * 0.05, "full jitter has its mean in the middle: {mean}");
+            assert!(
+                (mean - ceiling / 2.0).abs() < ceiling * 0.05,
+                "full jitter has its mean in the middle: {mean}"
+            );
         }
     }
 
@@ -67,7 +78,11 @@ mod tests {
     #[test]
     fn retry_after_is_a_lower_bound_and_capped() {
         let (policy, mut rng) = (RetryPolicy::default(), StdRng::seed_from_u64(1));
-        let wait = |asked, rng: &mut StdRng| policy.wait_after(1, Some(Duration::from_secs(asked)), rng).unwrap();
+        let wait = |asked, rng: &mut StdRng| {
+            policy
+                .wait_after(1, Some(Duration::from_secs(asked)), rng)
+                .unwrap()
+        };
         assert_eq!(wait(7, &mut rng), Duration::from_secs(7));
         assert_eq!(wait(3600, &mut rng), Duration::from_secs(60));
     }

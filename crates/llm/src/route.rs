@@ -82,7 +82,9 @@ impl FromStr for Work {
         Self::ALL
             .into_iter()
             .find(|work| work.as_str() == word)
-            .ok_or_else(|| RouteError::UnknownWork { name: word.to_owned() })
+            .ok_or_else(|| RouteError::UnknownWork {
+                name: word.to_owned(),
+            })
     }
 }
 
@@ -131,12 +133,17 @@ pub struct Route {
 
 impl Route {
     fn of(first: &str, escalates: &[&str]) -> Self {
-        Self { first: first.to_owned(), escalates: escalates.iter().map(|&model| model.to_owned()).collect() }
+        Self {
+            first: first.to_owned(),
+            escalates: escalates.iter().map(|&model| model.to_owned()).collect(),
+        }
     }
 
     /// All its models, first choice first.
     pub fn models(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(&self.first).chain(&self.escalates).map(String::as_str)
+        std::iter::once(&self.first)
+            .chain(&self.escalates)
+            .map(String::as_str)
     }
 }
 
@@ -158,7 +165,9 @@ pub enum RouteError {
         model: String,
     },
     /// A model's provider is not set up.
-    #[error("the route for {work} names the model '{model}' of the provider '{provider}', which is not set up")]
+    #[error(
+        "the route for {work} names the model '{model}' of the provider '{provider}', which is not set up"
+    )]
     UnknownProvider {
         /// The route.
         work: Work,
@@ -193,12 +202,18 @@ impl Routes {
             };
             (work, route)
         });
-        Self { by_work: by_work.into(), fallback: Route::of(OSS_20B, &[OSS_120B, QWEN]) }
+        Self {
+            by_work: by_work.into(),
+            fallback: Route::of(OSS_20B, &[OSS_120B, QWEN]),
+        }
     }
 
     /// Every work goes to one model: a custom endpoint's, or the embedded one.
     pub fn single(model: &str) -> Self {
-        Self { by_work: BTreeMap::new(), fallback: Route::of(model, &[]) }
+        Self {
+            by_work: BTreeMap::new(),
+            fallback: Route::of(model, &[]),
+        }
     }
 
     /// These routes with some replaced, as configuration and organisations do. Keys are words of [`Work`].
@@ -225,7 +240,10 @@ impl Routes {
         for work in Work::ALL {
             for model in self.of(work).models() {
                 let Some(card) = cards.find(model) else {
-                    return Err(RouteError::UnknownModel { work, model: model.to_owned() });
+                    return Err(RouteError::UnknownModel {
+                        work,
+                        model: model.to_owned(),
+                    });
                 };
                 if !providers.contains(&card.provider.as_str()) {
                     return Err(RouteError::UnknownProvider {
@@ -248,8 +266,15 @@ mod tests {
     fn default_routes_can_be_followed_with_the_shipped_cards() {
         let cards = Cards::shipped().unwrap();
         assert_eq!(Routes::openrouter().check(&cards, &["openrouter"]), Ok(()));
-        let models: Vec<_> = Routes::openrouter().of(Work::Section).models().map(str::to_owned).collect();
-        assert_eq!(models, ["openai/gpt-oss-20b", "openai/gpt-oss-120b", "qwen/qwen3-max"]);
+        let models: Vec<_> = Routes::openrouter()
+            .of(Work::Section)
+            .models()
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(
+            models,
+            ["openai/gpt-oss-20b", "openai/gpt-oss-120b", "qwen/qwen3-max"]
+        );
     }
 
     #[test]
@@ -257,12 +282,22 @@ mod tests {
         let cards = Cards::shipped().unwrap();
         let overrides = |word: &str, model: &str| BTreeMap::from([(word.to_owned(), Route::of(model, &[]))]);
 
-        let error = Routes::openrouter().with_overrides(&overrides("lessons", "x")).unwrap_err();
+        let error = Routes::openrouter()
+            .with_overrides(&overrides("lessons", "x"))
+            .unwrap_err();
         assert!(error.to_string().contains("'lessons'"), "{error}");
 
-        let routes = Routes::openrouter().with_overrides(&overrides("lesson", "acme/one")).unwrap();
+        let routes = Routes::openrouter()
+            .with_overrides(&overrides("lesson", "acme/one"))
+            .unwrap();
         let error = routes.check(&cards, &["openrouter"]).unwrap_err();
-        assert_eq!(error, RouteError::UnknownModel { work: Work::Lesson, model: "acme/one".to_owned() });
+        assert_eq!(
+            error,
+            RouteError::UnknownModel {
+                work: Work::Lesson,
+                model: "acme/one".to_owned()
+            }
+        );
 
         let error = Routes::openrouter().check(&cards, &["local"]).unwrap_err();
         assert!(error.to_string().contains("'openrouter'"), "{error}");

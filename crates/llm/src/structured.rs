@@ -17,9 +17,24 @@ const LIMITS: [(&str, &str); 7] = [
 
 /// Keywords that strict mode refuses and that have no short wording.
 const REFUSED: [&str; 18] = [
-    "$schema", "$id", "title", "default", "examples", "pattern", "uniqueItems", "multipleOf", "exclusiveMinimum",
-    "exclusiveMaximum", "minProperties", "maxProperties", "patternProperties", "propertyNames", "contains", "not",
-    "readOnly", "writeOnly",
+    "$schema",
+    "$id",
+    "title",
+    "default",
+    "examples",
+    "pattern",
+    "uniqueItems",
+    "multipleOf",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "minProperties",
+    "maxProperties",
+    "patternProperties",
+    "propertyNames",
+    "contains",
+    "not",
+    "readOnly",
+    "writeOnly",
 ];
 
 /// A schema that strict structured outputs accept: every object closed, every property required (optional ones
@@ -49,7 +64,12 @@ fn strict_keywords(keywords: &Map<String, Value>) -> Map<String, Value> {
             "properties" | "required" | "additionalProperties" | "description" | "$defs" | "definitions" => {}
             _ if is_limit || REFUSED.contains(&keyword.as_str()) => {}
             "oneOf" | "anyOf" => {
-                let variants = value.as_array().into_iter().flatten().map(strict_schema).collect();
+                let variants = value
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .map(strict_schema)
+                    .collect();
                 strict.insert("anyOf".to_owned(), Value::Array(variants));
             }
             "items" => {
@@ -74,7 +94,9 @@ fn strict_keywords(keywords: &Map<String, Value>) -> Map<String, Value> {
 fn copy_definitions(keywords: &Map<String, Value>, strict: &mut Map<String, Value>) {
     for keyword in ["$defs", "definitions"] {
         if let Some(Value::Object(definitions)) = keywords.get(keyword) {
-            let definitions = definitions.iter().map(|(name, schema)| (name.clone(), strict_schema(schema)));
+            let definitions = definitions
+                .iter()
+                .map(|(name, schema)| (name.clone(), strict_schema(schema)));
             strict.insert(keyword.to_owned(), Value::Object(definitions.collect()));
         }
     }
@@ -86,12 +108,21 @@ fn insert_properties(
     strict: &mut Map<String, Value>,
 ) {
     let is_required = |name: &str| {
-        required.and_then(Value::as_array).is_some_and(|names| names.iter().any(|required| required == name))
+        required
+            .and_then(Value::as_array)
+            .is_some_and(|names| names.iter().any(|required| required == name))
     };
     let mut closed = Map::new();
     for (name, schema) in properties.into_iter().flatten() {
         let property = strict_schema(schema);
-        closed.insert(name.clone(), if is_required(name) { property } else { nullable(property) });
+        closed.insert(
+            name.clone(),
+            if is_required(name) {
+                property
+            } else {
+                nullable(property)
+            },
+        );
     }
     let names = closed.keys().cloned().map(Value::String).collect();
     strict.insert("properties".to_owned(), Value::Object(closed));
@@ -132,6 +163,22 @@ fn description_with_limits(keywords: &Map<String, Value>) -> Option<String> {
         (None, false) => Some(limits.join(", ")),
         (Some(text), false) => Some(format!("{text} ({})", limits.join(", "))),
     }
+}
+
+/// A limit that [`strict_schema`] moved into a description.
+pub(crate) fn limit_in(description: &str, keyword: &str) -> Option<u64> {
+    let (_, wording) = LIMITS.iter().find(|(limit, _)| *limit == keyword)?;
+    let (before, after) = wording.split_once("{}")?;
+    description.match_indices(before).find_map(|(at, _)| {
+        let rest = &description[at + before.len()..];
+        let digits = rest
+            .find(|letter: char| !letter.is_ascii_digit())
+            .unwrap_or(rest.len());
+        rest[digits..]
+            .starts_with(after)
+            .then(|| rest[..digits].parse().ok())
+            .flatten()
+    })
 }
 
 /// The conversation with the schema in its first system message, for models that nothing else holds to a shape.
@@ -189,7 +236,10 @@ mod tests {
 
     #[test]
     fn schema_joins_the_system_message_or_becomes_one() {
-        let schema = OutputSchema { name: "x".to_owned(), schema: json!({ "type": "object" }) };
+        let schema = OutputSchema {
+            name: "x".to_owned(),
+            schema: json!({ "type": "object" }),
+        };
         let joined = prompt_with_schema(&[Message::system("Be kind."), Message::user("Hi")], &schema);
         assert_eq!(joined.len(), 2);
         assert!(joined[0].content.starts_with("Be kind.\n\nAnswer with one JSON"));

@@ -60,14 +60,30 @@ impl Models {
         cancel: &CancellationToken,
         log: &dyn CallLog,
     ) -> Result<CallOutcome, CallError> {
-        let is_complex = spec.complexity.is_some_and(|complexity| complexity >= COMPLEX_SECTION_FROM);
-        let work = if spec.work == Work::Section && is_complex { Work::ComplexSection } else { spec.work };
+        let is_complex = spec
+            .complexity
+            .is_some_and(|complexity| complexity >= COMPLEX_SECTION_FROM);
+        let work = if spec.work == Work::Section && is_complex {
+            Work::ComplexSection
+        } else {
+            spec.work
+        };
         let first_reason = match (spec.escalation, work) {
             (0, Work::ComplexSection) => RouteReason::Complexity,
             (0, _) => RouteReason::Default,
             _ => spec.escalation_reason,
         };
-        Climb { models: self, spec, work, observer, cancel, log, attempts: 0 }.along_the_route(first_reason).await
+        Climb {
+            models: self,
+            spec,
+            work,
+            observer,
+            cancel,
+            log,
+            attempts: 0,
+        }
+        .along_the_route(first_reason)
+        .await
     }
 
     /// One unit-length vector a text, in the order of `texts`, with the transport ladder.
@@ -93,7 +109,9 @@ impl Models {
                 Err(error) => return Err(error),
             };
             failed += 1;
-            let Some(wait) = self.wait_after(failed, error.retry_after()) else { return Err(error) };
+            let Some(wait) = self.wait_after(failed, error.retry_after()) else {
+                return Err(error);
+            };
             sleep(wait, cancel).await?;
         }
     }
@@ -108,10 +126,17 @@ impl Climb<'_> {
     async fn along_the_route(&mut self, first_reason: RouteReason) -> Result<CallOutcome, CallError> {
         let models = self.models;
         let mut tried: Vec<&str> = Vec::new();
-        let mut too_long = TooLong { input_tokens: 0, window: 0 };
+        let mut too_long = TooLong {
+            input_tokens: 0,
+            window: 0,
+        };
         let mut last_failure = None;
         for lane in models.lanes(self.work).from(self.spec.escalation) {
-            let reason = if last_failure.is_some() { RouteReason::ProviderDown } else { first_reason };
+            let reason = if last_failure.is_some() {
+                RouteReason::ProviderDown
+            } else {
+                first_reason
+            };
             let picks = match self.picks(models, lane, reason) {
                 Ok(picks) => picks,
                 Err(error) => {
@@ -128,7 +153,9 @@ impl Climb<'_> {
                 match self.on_one_model(&pick).await {
                     Ok(outcome) => return Ok(outcome),
                     Err(ProviderError::Cancelled) => return Err(CallError::Cancelled),
-                    Err(error) if error.is_transient() || matches!(error, ProviderError::BreakerOpen { .. }) => {
+                    Err(error)
+                        if error.is_transient() || matches!(error, ProviderError::BreakerOpen { .. }) =>
+                    {
                         last_failure = Some(error);
                     }
                     Err(cause) => {
@@ -143,8 +170,16 @@ impl Climb<'_> {
         }
         let (work, attempts) = (self.work, self.attempts);
         Err(match (last_failure, too_long) {
-            (Some(cause), _) => CallError::Exhausted { work, attempts, cause },
-            (None, TooLong { input_tokens, window }) => CallError::TooLong { work, input_tokens, window },
+            (Some(cause), _) => CallError::Exhausted {
+                work,
+                attempts,
+                cause,
+            },
+            (None, TooLong { input_tokens, window }) => CallError::TooLong {
+                work,
+                input_tokens,
+                window,
+            },
         })
     }
 
@@ -173,8 +208,15 @@ impl Climb<'_> {
         if pick.max_output_tokens >= LEAST_ANSWER_TOKENS.min(self.spec.max_output_tokens) {
             return Ok(vec![pick]);
         }
-        let windows = models.lanes(Work::Overflow).from(0).chain([lane]).map(|lane| lane.card.context_window);
-        Err(TooLong { input_tokens, window: windows.max().unwrap_or_default() })
+        let windows = models
+            .lanes(Work::Overflow)
+            .from(0)
+            .chain([lane])
+            .map(|lane| lane.card.context_window);
+        Err(TooLong {
+            input_tokens,
+            window: windows.max().unwrap_or_default(),
+        })
     }
 
     fn measured<'a>(&self, lane: &'a Lane, reason: RouteReason) -> (Pick<'a>, Fit, u32) {
@@ -187,13 +229,25 @@ impl Climb<'_> {
         let fit = TokenBudget::of(card).fit(input, self.spec.expected_output_tokens.min(card.max_output));
         let room = card.context_window.saturating_sub(input);
         let max_output_tokens = self.spec.max_output_tokens.min(card.max_output).min(room);
-        (Pick { lane, reason, tight: fit != Fit::Fits, max_output_tokens }, fit, input)
+        (
+            Pick {
+                lane,
+                reason,
+                tight: fit != Fit::Fits,
+                max_output_tokens,
+            },
+            fit,
+            input,
+        )
     }
 
     async fn on_one_model(&mut self, pick: &Pick<'_>) -> Result<CallOutcome, ProviderError> {
         let card = &pick.lane.card;
         let shared = &self.models.shared;
-        let circuit = Circuit { provider: card.provider.clone(), model: card.id.clone() };
+        let circuit = Circuit {
+            provider: card.provider.clone(),
+            model: card.id.clone(),
+        };
         let request = Request {
             model: card.id.clone(),
             messages: self.spec.messages.clone(),
@@ -210,11 +264,21 @@ impl Climb<'_> {
                 permit = pick.lane.installed.limiter.acquire() => permit,
             };
             // Asked after the wait for the permit: the breaker may have opened meanwhile.
-            shared.breaker.admit(&circuit).map_err(|retry_in| ProviderError::BreakerOpen { retry_in })?;
+            shared
+                .breaker
+                .admit(&circuit)
+                .map_err(|retry_in| ProviderError::BreakerOpen { retry_in })?;
             let started = Instant::now();
-            let result = pick.lane.installed.provider.generate(&request, self.observer, self.cancel).await;
+            let result = pick
+                .lane
+                .installed
+                .provider
+                .generate(&request, self.observer, self.cancel)
+                .await;
             self.attempts += 1;
-            let cost = result.as_ref().map_or(MicroUsd::ZERO, |response| cost_of(response, pick.lane));
+            let cost = result
+                .as_ref()
+                .map_or(MicroUsd::ZERO, |response| cost_of(response, pick.lane));
             self.report(pick, started.elapsed(), cost, &result).await;
             let error = match result {
                 Ok(response) => {
@@ -245,8 +309,15 @@ impl Climb<'_> {
             }
             failed += 1;
             // The permit is given back by now: others may call while this one waits.
-            let Some(wait) = self.models.wait_after(failed, error.retry_after()) else { return Err(error) };
-            tracing::debug!(model = card.id, code = error.code(), wait_ms = wait.as_millis(), "trying again");
+            let Some(wait) = self.models.wait_after(failed, error.retry_after()) else {
+                return Err(error);
+            };
+            tracing::debug!(
+                model = card.id,
+                code = error.code(),
+                wait_ms = wait.as_millis(),
+                "trying again"
+            );
             sleep(wait, self.cancel).await?;
         }
     }
@@ -279,7 +350,9 @@ impl Climb<'_> {
 }
 
 fn cost_of(response: &Response, lane: &Lane) -> MicroUsd {
-    response.cost.unwrap_or_else(|| lane.card.price.cost(response.usage, 0))
+    response
+        .cost
+        .unwrap_or_else(|| lane.card.price.cost(response.usage, 0))
 }
 
 async fn sleep(wait: Duration, cancel: &CancellationToken) -> Result<(), ProviderError> {

@@ -91,7 +91,9 @@ impl Endpoint {
     }
 
     fn headers(&self) -> Result<HeaderMap, ProviderError> {
-        let wrong = |what: &str| ProviderError::Setup(format!("the header {what} of provider '{}' is wrong", self.id));
+        let wrong = |what: &str| {
+            ProviderError::Setup(format!("the header {what} of provider '{}' is wrong", self.id))
+        };
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(key) = &self.api_key {
@@ -110,7 +112,9 @@ impl Endpoint {
     /// Removes the key from a text that came from outside: some providers repeat it in their errors.
     fn redacted(&self, text: &str) -> String {
         match &self.api_key {
-            Some(key) if !key.expose_secret().trim().is_empty() => text.replace(key.expose_secret().trim(), "[key]"),
+            Some(key) if !key.expose_secret().trim().is_empty() => {
+                text.replace(key.expose_secret().trim(), "[key]")
+            }
             _ => text.to_owned(),
         }
     }
@@ -128,7 +132,9 @@ pub struct OpenAiCompatible {
 
 impl fmt::Debug for OpenAiCompatible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenAiCompatible").field("endpoint", &self.endpoint).finish_non_exhaustive()
+        f.debug_struct("OpenAiCompatible")
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
     }
 }
 
@@ -141,13 +147,24 @@ impl OpenAiCompatible {
         endpoint.url("chat/completions")?;
         let headers = endpoint.headers()?;
         let own_cards = cards.iter().filter(|card| card.provider == endpoint.id);
-        let abilities = own_cards.map(|card| (card.id.clone(), card.structured_output)).collect();
-        Ok(Self { client: http_client()?, headers, clock, abilities: Mutex::new(abilities), endpoint })
+        let abilities = own_cards
+            .map(|card| (card.id.clone(), card.structured_output))
+            .collect();
+        Ok(Self {
+            client: http_client()?,
+            headers,
+            clock,
+            abilities: Mutex::new(abilities),
+            endpoint,
+        })
     }
 
     fn ability(&self, model: &str) -> StructuredOutput {
         let abilities = self.abilities.lock().unwrap_or_else(PoisonError::into_inner);
-        abilities.get(model).copied().unwrap_or(StructuredOutput::JsonSchema)
+        abilities
+            .get(model)
+            .copied()
+            .unwrap_or(StructuredOutput::JsonSchema)
     }
 
     /// The next weaker way to hold a model to a shape, remembered for later calls.
@@ -157,8 +174,16 @@ impl OpenAiCompatible {
             StructuredOutput::JsonObject => StructuredOutput::None,
             StructuredOutput::None => return None,
         };
-        tracing::warn!(model, ?refused, ?lower, "the endpoint refuses this response format; a weaker one is used");
-        self.abilities.lock().unwrap_or_else(PoisonError::into_inner).insert(model.to_owned(), lower);
+        tracing::warn!(
+            model,
+            ?refused,
+            ?lower,
+            "the endpoint refuses this response format; a weaker one is used"
+        );
+        self.abilities
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(model.to_owned(), lower);
         Some(lower)
     }
 
@@ -178,9 +203,18 @@ impl OpenAiCompatible {
             .send();
         let response = timeout(request.idle_timeout, sending)
             .await
-            .map_err(|_| ProviderError::Timeout { after: request.idle_timeout })?
+            .map_err(|_| ProviderError::Timeout {
+                after: request.idle_timeout,
+            })?
             .map_err(|error| failure::of_sending(&error, &self.endpoint, request.idle_timeout))?;
-        let response = failure::of_status(response, &request.model, request.idle_timeout, &self.endpoint, &*self.clock).await?;
+        let response = failure::of_status(
+            response,
+            &request.model,
+            request.idle_timeout,
+            &self.endpoint,
+            &*self.clock,
+        )
+        .await?;
         let answer = stream::read(response, request, observer, &self.endpoint).await?;
         answer.into_response(request, started.elapsed())
     }
@@ -215,7 +249,9 @@ impl Provider for OpenAiCompatible {
             if request.schema.is_none() || !failure::is_about_response_format(error) {
                 return result;
             }
-            let Some(lower) = self.lower_ability(&request.model, ability) else { return result };
+            let Some(lower) = self.lower_ability(&request.model, ability) else {
+                return result;
+            };
             ability = lower;
         }
     }

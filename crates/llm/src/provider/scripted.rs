@@ -49,13 +49,23 @@ pub struct ScriptedAnswer {
 impl ScriptedReply {
     /// Says `text` at once, free of charge.
     pub fn text(text: impl Into<String>) -> Self {
-        let answer = ScriptedAnswer { text: text.into(), finish_reason: FinishReason::Stop, cost: None };
-        Self { delay: Duration::ZERO, outcome: Ok(answer) }
+        let answer = ScriptedAnswer {
+            text: text.into(),
+            finish_reason: FinishReason::Stop,
+            cost: None,
+        };
+        Self {
+            delay: Duration::ZERO,
+            outcome: Ok(answer),
+        }
     }
 
     /// Fails at once.
     pub const fn error(error: ProviderError) -> Self {
-        Self { delay: Duration::ZERO, outcome: Err(error) }
+        Self {
+            delay: Duration::ZERO,
+            outcome: Err(error),
+        }
     }
 
     /// The same, after a time.
@@ -95,20 +105,33 @@ pub struct Scripted {
 
 impl fmt::Debug for Scripted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scripted").field("id", &self.id).field("calls", &self.calls).finish_non_exhaustive()
+        f.debug_struct("Scripted")
+            .field("id", &self.id)
+            .field("calls", &self.calls)
+            .finish_non_exhaustive()
     }
 }
 
 impl Scripted {
     /// A provider with this id that follows `script`.
     pub fn new(id: impl Into<String>, script: Script) -> Self {
-        Self { id: id.into(), script, max_parallel: 8, calls: AtomicUsize::new(0), requests: Mutex::default() }
+        Self {
+            id: id.into(),
+            script,
+            max_parallel: 8,
+            calls: AtomicUsize::new(0),
+            requests: Mutex::default(),
+        }
     }
 
     /// A provider that gives these replies in turn, the last one for ever after.
     pub fn replies(id: impl Into<String>, replies: Vec<ScriptedReply>) -> Self {
         let reply = move |_: &Request, call: usize| {
-            replies.get(call).or(replies.last()).cloned().unwrap_or(ScriptedReply::error(ProviderError::Empty))
+            replies
+                .get(call)
+                .or(replies.last())
+                .cloned()
+                .unwrap_or(ScriptedReply::error(ProviderError::Empty))
         };
         Self::new(id, Arc::new(reply))
     }
@@ -127,7 +150,10 @@ impl Scripted {
 
     /// What it was asked, oldest first.
     pub fn requests(&self) -> Vec<Request> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -149,7 +175,10 @@ impl Provider for Scripted {
     ) -> Result<Response, ProviderError> {
         let started = Instant::now();
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
+        self.requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(request.clone());
         let reply = (self.script)(request, call);
         tokio::select! {
             biased;
@@ -157,7 +186,9 @@ impl Provider for Scripted {
             () = sleep(reply.delay.min(request.idle_timeout)) => {}
         }
         if reply.delay > request.idle_timeout {
-            return Err(ProviderError::Timeout { after: request.idle_timeout });
+            return Err(ProviderError::Timeout {
+                after: request.idle_timeout,
+            });
         }
         let answer = reply.outcome?;
         if answer.text.trim().is_empty() {
@@ -184,14 +215,20 @@ impl Provider for Scripted {
 
 /// The tokens of a request and its answer, as a provider would report them.
 fn usage_of(request: &Request, text: &str) -> TokenUsage {
-    TokenUsage::new(count_prompt(&O200k, &request.messages, None).into(), O200k.count(text).into())
+    TokenUsage::new(
+        count_prompt(&O200k, &request.messages, None).into(),
+        O200k.count(text).into(),
+    )
 }
 
 /// The text in a few pieces, cut between characters.
 fn pieces_of(text: &str) -> Vec<String> {
     let letters: Vec<char> = text.chars().collect();
     let length = letters.len().div_ceil(STREAMED_PIECES).max(1);
-    letters.chunks(length).map(|piece| piece.iter().collect()).collect()
+    letters
+        .chunks(length)
+        .map(|piece| piece.iter().collect())
+        .collect()
 }
 
 /// Embeds by words: texts that share words are close. Deterministic, for tests without a model.
@@ -203,7 +240,9 @@ pub struct WordEmbedder {
 impl WordEmbedder {
     /// An embedder with vectors of this length (at least 8).
     pub fn new(dimensions: usize) -> Self {
-        Self { dimensions: dimensions.max(8) }
+        Self {
+            dimensions: dimensions.max(8),
+        }
     }
 }
 
@@ -232,7 +271,10 @@ impl WordEmbedder {
         let mut vector = vec![0.0_f32; self.dimensions];
         vector[0] = COMMON_SHARE;
         let lower = text.to_lowercase();
-        for word in lower.split(|letter: char| !letter.is_alphanumeric()).filter(|word| word.chars().count() > 2) {
+        for word in lower
+            .split(|letter: char| !letter.is_alphanumeric())
+            .filter(|word| word.chars().count() > 2)
+        {
             let stem: String = word.chars().take(STEM_LETTERS).collect();
             // FNV-1a: stable between runs and versions, unlike the standard library's hasher.
             let hash = stem.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {

@@ -10,7 +10,10 @@ const MOST_REFERENCES: usize = 32;
 
 /// Fits the draft's value to `schema`.
 pub(super) fn coerce(schema: &Value, draft: &mut Draft) {
-    let mut fitting = Fitting { root: schema, notes: Vec::new() };
+    let mut fitting = Fitting {
+        root: schema,
+        notes: Vec::new(),
+    };
     let value = std::mem::take(&mut draft.value);
     let value = fitting.unwrapped(schema, value);
     draft.value = fitting.fit(schema, value, "");
@@ -22,7 +25,10 @@ pub(super) fn coerce(schema: &Value, draft: &mut Draft) {
 
 /// Whether the value is of a kind that the schema's root allows: else it is not the answer at all.
 pub(super) fn root_fits(schema: &Value, value: &Value) -> bool {
-    let fitting = Fitting { root: schema, notes: Vec::new() };
+    let fitting = Fitting {
+        root: schema,
+        notes: Vec::new(),
+    };
     let schema = fitting.variant(fitting.resolved(schema), value);
     if !allows(schema, value) {
         return false;
@@ -44,7 +50,11 @@ struct Fitting<'a> {
 impl<'a> Fitting<'a> {
     fn note(&mut self, path: &str, change: Change, detail: String) {
         if self.notes.len() < MOST_NOTES {
-            self.notes.push(RepairNote { path: path.to_owned(), change, detail });
+            self.notes.push(RepairNote {
+                path: path.to_owned(),
+                change,
+                detail,
+            });
         }
     }
 
@@ -52,8 +62,15 @@ impl<'a> Fitting<'a> {
     fn resolved(&self, schema: &'a Value) -> &'a Value {
         let mut schema = schema;
         for _ in 0..MOST_REFERENCES {
-            let Some(reference) = schema.get("$ref").and_then(Value::as_str) else { break };
-            let Some(target) = reference.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer)) else { break };
+            let Some(reference) = schema.get("$ref").and_then(Value::as_str) else {
+                break;
+            };
+            let Some(target) = reference
+                .strip_prefix('#')
+                .and_then(|pointer| self.root.pointer(pointer))
+            else {
+                break;
+            };
             schema = target;
         }
         schema
@@ -61,14 +78,21 @@ impl<'a> Fitting<'a> {
 
     /// The branch of `anyOf` or `oneOf` that is meant for this value.
     fn variant(&self, schema: &'a Value, value: &Value) -> &'a Value {
-        let Some(variants) = ["anyOf", "oneOf"].iter().find_map(|keyword| schema.get(*keyword)?.as_array()) else {
+        let Some(variants) = ["anyOf", "oneOf"]
+            .iter()
+            .find_map(|keyword| schema.get(*keyword)?.as_array())
+        else {
             return schema;
         };
         let variants: Vec<&Value> = variants.iter().map(|variant| self.resolved(variant)).collect();
         let fitting = variants.iter().find(|variant| self.is_meant(variant, value));
         let possible = || variants.iter().find(|variant| allows(variant, value));
         let not_null = || variants.iter().find(|variant| !allows(variant, &Value::Null));
-        fitting.or_else(possible).or_else(not_null).copied().unwrap_or(schema)
+        fitting
+            .or_else(possible)
+            .or_else(not_null)
+            .copied()
+            .unwrap_or(schema)
     }
 
     /// Whether the fixed values of a variant are the value's: a tag, a constant, an enumeration.
@@ -76,14 +100,21 @@ impl<'a> Fitting<'a> {
         if !allows(variant, value) || !fixed_values(variant).is_none_or(|fixed| fixed.contains(&value)) {
             return false;
         }
-        let Some(properties) = variant.get("properties").and_then(Value::as_object) else { return true };
+        let Some(properties) = variant.get("properties").and_then(Value::as_object) else {
+            return true;
+        };
         let required = variant.get("required").and_then(Value::as_array);
-        let has_all = required.into_iter().flatten().all(|name| name.as_str().is_some_and(|name| value.get(name).is_some()));
+        let has_all = required
+            .into_iter()
+            .flatten()
+            .all(|name| name.as_str().is_some_and(|name| value.get(name).is_some()));
         has_all
-            && properties.iter().all(|(name, property)| match (property.get("const"), value.get(name)) {
-                (Some(tag), Some(own)) => tag == own,
-                _ => true,
-            })
+            && properties.iter().all(
+                |(name, property)| match (property.get("const"), value.get(name)) {
+                    (Some(tag), Some(own)) => tag == own,
+                    _ => true,
+                },
+            )
     }
 
     /// The value without a needless layer: `{"course": {...}}`, `[{...}]`.
@@ -97,7 +128,9 @@ impl<'a> Fitting<'a> {
             Value::Object(fields) if allows_type(schema, "object") && knows(&fields) => Value::Object(fields),
             Value::Object(fields) if fields.len() == 1 => {
                 let inner_fits = |inner: &Value| match inner {
-                    Value::Object(fields) => allows_type(schema, "object") && properties.is_some() && knows(fields),
+                    Value::Object(fields) => {
+                        allows_type(schema, "object") && properties.is_some() && knows(fields)
+                    }
                     inner => !inner.is_string() && allows(schema, inner) && has_type(schema),
                 };
                 match fields.into_iter().next() {
@@ -109,7 +142,9 @@ impl<'a> Fitting<'a> {
                     None => json!({}),
                 }
             }
-            Value::Array(mut items) if items.len() == 1 && items[0].is_object() && !allows_type(schema, "array") => {
+            Value::Array(mut items)
+                if items.len() == 1 && items[0].is_object() && !allows_type(schema, "array") =>
+            {
                 self.note("", Change::Rewrapped, "list of one item removed".to_owned());
                 items.remove(0)
             }
@@ -135,9 +170,16 @@ impl<'a> Fitting<'a> {
     }
 
     fn fit_all_of(&mut self, schema: &'a Value, mut value: Value, path: &str) -> Value {
-        for part in schema.get("allOf").and_then(Value::as_array).into_iter().flatten() {
+        for part in schema
+            .get("allOf")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
             // A part that lists properties does not know those of the other parts: only single references are fitted.
-            if schema.get("properties").is_none() && schema["allOf"].as_array().is_some_and(|parts| parts.len() == 1) {
+            if schema.get("properties").is_none()
+                && schema["allOf"].as_array().is_some_and(|parts| parts.len() == 1)
+            {
                 value = self.fit(part, value, path);
             }
         }
@@ -171,19 +213,26 @@ impl<'a> Fitting<'a> {
             return Value::Object(fields);
         };
         let required = schema.get("required").and_then(Value::as_array);
-        let is_required = |name: &str| required.is_some_and(|names| names.iter().any(|required| required == name));
+        let is_required =
+            |name: &str| required.is_some_and(|names| names.iter().any(|required| required == name));
         // Additional fields are kept only where the schema says what they are.
-        let additional = schema.get("additionalProperties").filter(|additional| !additional.is_boolean());
-        let keeps_unknown = schema.get("additionalProperties") == Some(&Value::Bool(true)) || additional.is_some();
-        let exact: Vec<String> = fields.keys().filter(|key| properties.contains_key(*key)).cloned().collect();
+        let additional = schema
+            .get("additionalProperties")
+            .filter(|additional| !additional.is_boolean());
+        let keeps_unknown =
+            schema.get("additionalProperties") == Some(&Value::Bool(true)) || additional.is_some();
+        let exact: Vec<String> = fields
+            .keys()
+            .filter(|key| properties.contains_key(*key))
+            .cloned()
+            .collect();
         let mut fitted = Map::new();
         for (key, value) in fields {
             let known = if properties.contains_key(&key) {
                 Some(key.as_str())
             } else {
-                known_key(&key, properties).filter(|known| {
-                    !exact.iter().any(|other| other == known) && !fitted.contains_key(*known)
-                })
+                known_key(&key, properties)
+                    .filter(|known| !exact.iter().any(|other| other == known) && !fitted.contains_key(*known))
             };
             let Some(name) = known else {
                 if keeps_unknown {
@@ -210,9 +259,15 @@ impl<'a> Fitting<'a> {
     }
 
     fn fit_items(&mut self, schema: &'a Value, items: Vec<Value>, path: &str) -> Value {
-        let Some(item_schema) = schema.get("items") else { return Value::Array(items) };
+        let Some(item_schema) = schema.get("items") else {
+            return Value::Array(items);
+        };
         let fitted = items.into_iter().enumerate();
-        Value::Array(fitted.map(|(index, item)| self.fit(item_schema, item, &child(path, &index.to_string()))).collect())
+        Value::Array(
+            fitted
+                .map(|(index, item)| self.fit(item_schema, item, &child(path, &index.to_string())))
+                .collect(),
+        )
     }
 
     fn retyped(&mut self, schema: &'a Value, value: Value, path: &str) -> Value {
@@ -244,7 +299,9 @@ impl<'a> Fitting<'a> {
 /// The schema's name for a key that is written in another way: camelCase, kebab-case, other case.
 fn known_key<'a>(key: &str, properties: &'a Map<String, Value>) -> Option<&'a str> {
     let wanted = folded(key);
-    let mut matching = properties.keys().filter(|known| *known == key || folded(known) == wanted);
+    let mut matching = properties
+        .keys()
+        .filter(|known| *known == key || folded(known) == wanted);
     let first = matching.next()?;
     (first == key || matching.next().is_none()).then_some(first.as_str())
 }
@@ -274,9 +331,15 @@ fn allows_type(schema: &Value, wanted: &str) -> bool {
 /// Whether the value is of a type that the schema allows; nothing more is checked.
 fn allows(schema: &Value, value: &Value) -> bool {
     match value {
-        Value::Null => allows_type(schema, "null") && !schema.get("enum").is_some_and(|values| {
-            values.as_array().is_some_and(|values| !values.contains(&Value::Null))
-        }) && schema.get("const").is_none_or(Value::is_null),
+        Value::Null => {
+            allows_type(schema, "null")
+                && !schema.get("enum").is_some_and(|values| {
+                    values
+                        .as_array()
+                        .is_some_and(|values| !values.contains(&Value::Null))
+                })
+                && schema.get("const").is_none_or(Value::is_null)
+        }
         Value::Bool(_) => allows_type(schema, "boolean"),
         Value::Number(number) => {
             allows_type(schema, "number") || (allows_type(schema, "integer") && !number.is_f64())
@@ -295,7 +358,8 @@ fn number_in(text: &str, fractions: bool) -> Option<Value> {
     let end = text.find(|letter: char| !(letter.is_ascii_digit() || matches!(letter, '.' | ',' | '-' | '+')));
     let (digits, unit) = text.split_at(end.unwrap_or(text.len()));
     let unit = unit.trim();
-    let is_unit = unit == "%" || (unit.chars().count() <= LONGEST_UNIT && unit.chars().all(|c| c.is_alphabetic() || c == '.'));
+    let is_unit = unit == "%"
+        || (unit.chars().count() <= LONGEST_UNIT && unit.chars().all(|c| c.is_alphabetic() || c == '.'));
     if !is_unit {
         return None;
     }

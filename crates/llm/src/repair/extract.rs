@@ -20,27 +20,50 @@ pub(super) fn drafts(raw: &str) -> Result<Vec<Draft>, RepairError> {
         });
     }
     let answer = without_thoughts(trimmed);
-    let drafts = found_in(answer)?;
-    if !drafts.is_empty() || !answer.contains("\\\"") {
+    if !is_escaped(answer) {
+        let mut drafts = found_in(answer)?;
+        if answer.len() < trimmed.len() {
+            drafts.iter_mut().for_each(mark_extracted);
+        }
         return Ok(drafts);
     }
-    // The answer is escaped without quotes around it: {\"title\": \"...\"}.
-    let unescaped = answer.replace("\\\\", "\u{0}").replace("\\\"", "\"").replace("\\n", "\n").replace('\u{0}', "\\");
+    let unescaped = answer
+        .replace("\\\\", "\u{0}")
+        .replace("\\\"", "\"")
+        .replace("\\n", "\n")
+        .replace('\u{0}', "\\");
     let mut drafts = found_in(&unescaped)?;
     for draft in &mut drafts {
         draft.layer = RepairLayer::Structural;
-        draft.notes.push(note(Change::Escape, "the whole answer was escaped"));
+        draft
+            .notes
+            .push(note(Change::Escape, "the whole answer was escaped"));
     }
     Ok(drafts)
 }
 
+/// Whether the answer is escaped without quotes around it: `{\"title\": \"...\"}`.
+fn is_escaped(answer: &str) -> bool {
+    let inside = answer
+        .find(['{', '['])
+        .map(|start| answer[start + 1..].trim_start_matches(['{', '[', ' ', '\n']));
+    inside.is_some_and(|inside| inside.trim_start_matches("\\n").trim_start().starts_with("\\\""))
+}
+
 /// The answer after the model's thoughts. Tags inside the JSON are texts and stay.
 fn without_thoughts(answer: &str) -> &str {
-    let end = THINKING_ENDS.iter().filter_map(|tag| Some(answer.find(tag)? + tag.len())).max();
+    let end = THINKING_ENDS
+        .iter()
+        .filter_map(|tag| Some(answer.find(tag)? + tag.len()))
+        .max();
     let Some(end) = end else { return answer };
     let starts_with_thoughts = answer.starts_with("<think") || answer.starts_with("<reasoning>");
     // Some servers swallow the opening tag. Thoughts may contain brackets but do not begin with them.
-    if starts_with_thoughts || !answer.starts_with(['{', '[', '`']) { &answer[end..] } else { answer }
+    if starts_with_thoughts || !answer.starts_with(['{', '[', '`']) {
+        &answer[end..]
+    } else {
+        answer
+    }
 }
 
 fn found_in(text: &str) -> Result<Vec<Draft>, RepairError> {
@@ -48,14 +71,15 @@ fn found_in(text: &str) -> Result<Vec<Draft>, RepairError> {
     let mut from = 0;
     let mut is_too_deep = false;
     for _ in 0..MOST_STARTS {
-        let Some(start) = text[from..].find(['{', '[']).map(|offset| from + offset) else { break };
+        let Some(start) = text[from..].find(['{', '[']).map(|offset| from + offset) else {
+            break;
+        };
         match found_at(&text[start..]) {
             Found::Values { mut values, length } => {
                 let is_all = text[..start].trim().is_empty() && text[start + length..].trim().is_empty();
                 for draft in &mut values {
                     if !is_all {
-                        draft.layer = draft.layer.max(RepairLayer::Extracted);
-                        draft.notes.insert(0, note(Change::Surroundings, "text around the JSON was left out"));
+                        mark_extracted(draft);
                     }
                 }
                 drafts.append(&mut values);
@@ -74,9 +98,19 @@ fn found_in(text: &str) -> Result<Vec<Draft>, RepairError> {
     }
 }
 
+fn mark_extracted(draft: &mut Draft) {
+    draft.layer = draft.layer.max(RepairLayer::Extracted);
+    draft
+        .notes
+        .insert(0, note(Change::Surroundings, "text around the JSON was left out"));
+}
+
 enum Found {
     /// One value, or several readings of the same damaged text; and the bytes that the longest takes up.
-    Values { values: Vec<Draft>, length: usize },
+    Values {
+        values: Vec<Draft>,
+        length: usize,
+    },
     Nothing,
     TooDeep,
 }
@@ -88,7 +122,10 @@ fn found_at(text: &str) -> Found {
         let length = whole_values.byte_offset();
         // A value that is followed by more of the same structure was closed too early by a stray bracket.
         if !tolerant::goes_on(&text[length..]) {
-            return Found::Values { values: vec![draft(value, RepairLayer::Direct, Vec::new())], length };
+            return Found::Values {
+                values: vec![draft(value, RepairLayer::Direct, Vec::new())],
+                length,
+            };
         }
     }
     let mut readings = match tolerant::readings(text) {
@@ -98,7 +135,9 @@ fn found_at(text: &str) -> Found {
     };
     readings.retain(|reading| guard::first_altered(text, &reading.value).is_none());
     let length = readings.iter().map(|reading| reading.length).max();
-    let Some(length) = length else { return Found::Nothing };
+    let Some(length) = length else {
+        return Found::Nothing;
+    };
     let drafts = readings.into_iter().map(|reading| Draft {
         value: reading.value,
         layer: RepairLayer::Structural,
@@ -106,15 +145,28 @@ fn found_at(text: &str) -> Found {
         missing: reading.missing,
         is_clean: reading.is_clean,
     });
-    Found::Values { values: drafts.collect(), length }
+    Found::Values {
+        values: drafts.collect(),
+        length,
+    }
 }
 
 fn draft(value: Value, layer: RepairLayer, notes: Vec<RepairNote>) -> Draft {
-    Draft { value, layer, notes, missing: Vec::new(), is_clean: true }
+    Draft {
+        value,
+        layer,
+        notes,
+        missing: Vec::new(),
+        is_clean: true,
+    }
 }
 
 fn note(change: Change, detail: &str) -> RepairNote {
-    RepairNote { path: String::new(), change, detail: detail.to_owned() }
+    RepairNote {
+        path: String::new(),
+        change,
+        detail: detail.to_owned(),
+    }
 }
 
 /// serde_json stops at its own limit, which must not be lower than ours.

@@ -22,7 +22,11 @@ pub struct FieldFailure {
     pub message: String,
 }
 
-pub(super) fn failing_fields(schema: &Value, validator: &jsonschema::Validator, value: &Value) -> Vec<FieldFailure> {
+pub(super) fn failing_fields(
+    schema: &Value,
+    validator: &jsonschema::Validator,
+    value: &Value,
+) -> Vec<FieldFailure> {
     let mut failures: Vec<FieldFailure> = Vec::new();
     for error in validator.iter_errors(value).take(MOST_FAILURES) {
         let mut path = error.instance_path().as_str().to_owned();
@@ -34,7 +38,11 @@ pub(super) fn failing_fields(schema: &Value, validator: &jsonschema::Validator, 
             Some(rule) => format!("{}: {rule}", shown(&path)),
             None => format!("{}: {error}", shown(&path)),
         };
-        let failure = FieldFailure { schema: schema_at(schema, &path).unwrap_or(Value::Bool(true)), path, message };
+        let failure = FieldFailure {
+            schema: schema_at(schema, &path).unwrap_or(Value::Bool(true)),
+            path,
+            message,
+        };
         if !failures.contains(&failure) {
             failures.push(failure);
         }
@@ -56,7 +64,11 @@ pub(super) fn absent_required(validator: &jsonschema::Validator, value: &Value) 
 }
 
 fn shown(path: &str) -> &str {
-    if path.is_empty() { "the answer" } else { path.trim_start_matches('/') }
+    if path.is_empty() {
+        "the answer"
+    } else {
+        path.trim_start_matches('/')
+    }
 }
 
 fn rule_of(kind: &ValidationErrorKind, instance: &Value) -> Option<String> {
@@ -65,18 +77,32 @@ fn rule_of(kind: &ValidationErrorKind, instance: &Value) -> Option<String> {
     Some(match kind {
         ValidationErrorKind::Required { .. } => "is required but missing".to_owned(),
         ValidationErrorKind::MinLength { limit } => {
-            format!("must have at least {limit} characters, has {length}: {}", quoted(instance))
+            format!(
+                "must have at least {limit} characters, has {length}: {}",
+                quoted(instance)
+            )
         }
         ValidationErrorKind::MaxLength { limit } => {
-            format!("must have at most {limit} characters, has {length}: {}", quoted(instance))
+            format!(
+                "must have at most {limit} characters, has {length}: {}",
+                quoted(instance)
+            )
         }
         ValidationErrorKind::MinItems { limit } => format!("must have at least {limit} items, has {items}"),
         ValidationErrorKind::MaxItems { limit } => format!("must have at most {limit} items, has {items}"),
         ValidationErrorKind::UniqueItems => "must not hold the same item twice".to_owned(),
-        ValidationErrorKind::Minimum { limit } => format!("must not be below {limit}, is {}", quoted(instance)),
-        ValidationErrorKind::Maximum { limit } => format!("must not be above {limit}, is {}", quoted(instance)),
-        ValidationErrorKind::ExclusiveMinimum { limit } => format!("must be above {limit}, is {}", quoted(instance)),
-        ValidationErrorKind::ExclusiveMaximum { limit } => format!("must be below {limit}, is {}", quoted(instance)),
+        ValidationErrorKind::Minimum { limit } => {
+            format!("must not be below {limit}, is {}", quoted(instance))
+        }
+        ValidationErrorKind::Maximum { limit } => {
+            format!("must not be above {limit}, is {}", quoted(instance))
+        }
+        ValidationErrorKind::ExclusiveMinimum { limit } => {
+            format!("must be above {limit}, is {}", quoted(instance))
+        }
+        ValidationErrorKind::ExclusiveMaximum { limit } => {
+            format!("must be below {limit}, is {}", quoted(instance))
+        }
         ValidationErrorKind::Enum { options } => format!("must be one of {options}, is {}", quoted(instance)),
         ValidationErrorKind::Constant { expected_value } => {
             format!("must be {expected_value}, is {}", quoted(instance))
@@ -85,9 +111,11 @@ fn rule_of(kind: &ValidationErrorKind, instance: &Value) -> Option<String> {
         ValidationErrorKind::Type { kind } => {
             let wanted = match kind {
                 jsonschema::error::TypeKind::Single(one) => one.to_string(),
-                jsonschema::error::TypeKind::Multiple(many) => {
-                    many.iter().map(|one| one.to_string()).collect::<Vec<_>>().join(" or ")
-                }
+                jsonschema::error::TypeKind::Multiple(many) => many
+                    .iter()
+                    .map(|one| one.to_string())
+                    .collect::<Vec<_>>()
+                    .join(" or "),
             };
             format!("must be of type {wanted}, is {}", quoted(instance))
         }
@@ -116,7 +144,9 @@ fn schema_at(root: &Value, path: &str) -> Option<Value> {
         candidates = expanded
             .into_iter()
             .filter_map(|schema| {
-                let property = schema.get("properties").and_then(|properties| properties.get(&step));
+                let property = schema
+                    .get("properties")
+                    .and_then(|properties| properties.get(&step));
                 let item = || step.parse::<usize>().ok().and_then(|_| schema.get("items"));
                 property.or_else(item)
             })
@@ -126,7 +156,10 @@ fn schema_at(root: &Value, path: &str) -> Option<Value> {
 }
 
 fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
-    let target = schema.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#'));
+    let target = schema
+        .get("$ref")
+        .and_then(Value::as_str)
+        .and_then(|reference| reference.strip_prefix('#'));
     target.and_then(|pointer| root.pointer(pointer)).unwrap_or(schema)
 }
 
@@ -136,7 +169,11 @@ fn expand<'a>(root: &'a Value, schemas: Vec<&'a Value>) -> Vec<&'a Value> {
         let schema = resolve(root, schema);
         expanded.push(schema);
         for keyword in ["anyOf", "oneOf", "allOf"] {
-            let variants = schema.get(keyword).and_then(Value::as_array).into_iter().flatten();
+            let variants = schema
+                .get(keyword)
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten();
             expanded.extend(variants.map(|variant| resolve(root, variant)));
         }
     }

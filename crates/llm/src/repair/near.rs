@@ -22,7 +22,9 @@ pub(super) fn nearest<'a>(written: &str, options: &[&'a str]) -> Option<&'a str>
     if let Some(option) = only(options.iter().filter(contained)) {
         return Some(option);
     }
-    let distances = options.iter().map(|option| (distance(&wanted, &folded(option)), *option));
+    let distances = options
+        .iter()
+        .map(|option| (distance(&wanted, &folded(option)), *option));
     let (least, nearest) = distances.clone().min_by_key(|(distance, _)| *distance)?;
     let is_near = least as f64 <= wanted.chars().count() as f64 * MOST_DIFFERENCE;
     let is_only = distances.filter(|(distance, _)| *distance == least).count() == 1;
@@ -80,12 +82,21 @@ fn distance(a: &str, b: &str) -> usize {
 mod tests {
     use super::*;
 
-    const TYPES: [&str; 7] =
-        ["self_assessment", "case_study", "hands_on", "discussion", "quiz", "simulation", "reflection"];
+    const TYPES: [&str; 7] = [
+        "self_assessment",
+        "case_study",
+        "hands_on",
+        "discussion",
+        "quiz",
+        "simulation",
+        "reflection",
+    ];
 
     #[test]
     fn near_misses_are_mapped() {
-        let check = |written: &str, expected: Option<&str>| assert_eq!(nearest(written, &TYPES), expected, "{written}");
+        let check = |written: &str, expected: Option<&str>| {
+            assert_eq!(nearest(written, &TYPES), expected, "{written}")
+        };
         check("Case study", Some("case_study"));
         check("CASE-STUDY", Some("case_study"));
         check("caseStudy", Some("case_study"));

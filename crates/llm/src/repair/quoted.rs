@@ -15,7 +15,11 @@ pub(super) enum Place {
 #[derive(Debug)]
 pub(super) enum Scan {
     /// It ended after `length` bytes, the quotes included.
-    Whole { text: String, length: usize, finding: Finding },
+    Whole {
+        text: String,
+        length: usize,
+        finding: Finding,
+    },
     /// The answer ended first.
     Cut,
 }
@@ -29,12 +33,14 @@ pub(super) struct Finding {
     pub(super) odd_escape: bool,
     /// The closing quote was missing and put before the next key.
     pub(super) unclosed: bool,
+    /// Behind an inner quote the line ends as it does behind a closing one.
+    pub(super) passed_an_end: bool,
 }
 
 impl Finding {
     /// Whether the text may have ended elsewhere: quotes inside a text come in pairs.
     pub(super) const fn is_doubtful(self) -> bool {
-        self.inner_quotes % 2 == 1 && !self.unclosed
+        (self.inner_quotes % 2 == 1 && !self.unclosed) || self.passed_an_end
     }
 }
 
@@ -86,7 +92,11 @@ fn scan_body(text: &str, start: usize, closers: &[char], place: Place) -> Scan {
         if closers.contains(&letter) {
             let after = &text[next..];
             if ends_here(after, place, plain.is_empty()) {
-                return Scan::Whole { text: plain, length: next, finding };
+                return Scan::Whole {
+                    text: plain,
+                    length: next,
+                    finding,
+                };
             }
             if place != Place::Key
                 && let Some((inner_at, kept)) = last_inner
@@ -95,10 +105,15 @@ fn scan_body(text: &str, start: usize, closers: &[char], place: Place) -> Scan {
                 plain.truncate(kept);
                 finding.unclosed = true;
                 finding.inner_quotes -= 1;
-                return Scan::Whole { text: plain, length: inner_at, finding };
+                return Scan::Whole {
+                    text: plain,
+                    length: inner_at,
+                    finding,
+                };
             }
             if !is_apostrophe(letter, &plain, after) {
                 finding.inner_quotes += 1;
+                finding.passed_an_end |= after.starts_with(",\n") || after.starts_with(",\r\n");
                 last_inner = Some((at, plain.len()));
             }
         } else if letter.is_control() {
@@ -120,10 +135,14 @@ fn is_apostrophe(letter: char, before: &str, after: &str) -> bool {
 /// Whether what was taken for two inner quotes is the next key, so that this text was never closed:
 /// `"title": "Intro,\n "level": ...`. Returns the length of the text before it.
 fn swallowed_key(text: &str, opened: usize, closed: usize, before: &str) -> Option<usize> {
-    let key = &text[opened + 1..closed];
+    let mut key = text[opened..closed].chars();
+    key.next();
+    let key = key.as_str();
     let is_key = !key.is_empty()
         && key.len() <= LONGEST_KEY_BYTES
-        && key.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '-'))
+        && key
+            .chars()
+            .all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '-'))
         && skip_space(&text[closed + 1..]).starts_with(':');
     let trimmed = before.trim_end();
     let comma_before = trimmed.ends_with(',');
@@ -136,13 +155,19 @@ fn ends_here(after: &str, place: Place, is_empty: bool) -> bool {
     let rest = skip_space(after);
     let spaced = rest.len() < after.len();
     let new_line = after[..after.len() - rest.len()].contains('\n');
-    let Some(next) = rest.chars().next() else { return true };
+    let Some(next) = rest.chars().next() else {
+        return true;
+    };
     match place {
-        Place::Key => matches!(next, ':' | '=') || (spaced && (closers_of(next).is_some() || matches!(next, '{' | '['))),
+        Place::Key => {
+            matches!(next, ':' | '=') || (spaced && (closers_of(next).is_some() || matches!(next, '{' | '[')))
+        }
         Place::Field => match next {
             '}' | ']' => structure_goes_on(&rest[1..]),
             ',' => field_follows(skip_space(&rest[1..])),
-            '`' | '/' | '#' => new_line || rest.starts_with("```") || rest.starts_with("//") || rest.starts_with("/*"),
+            '`' | '/' | '#' => {
+                new_line || rest.starts_with("```") || rest.starts_with("//") || rest.starts_with("/*")
+            }
             _ => (spaced || is_empty) && key_follows(rest),
         },
         Place::Item => match next {
@@ -150,7 +175,9 @@ fn ends_here(after: &str, place: Place, is_empty: bool) -> bool {
             // A key where an item was expected: the list was not closed.
             ':' => true,
             ',' => item_follows(skip_space(&rest[1..])),
-            '`' | '/' | '#' => new_line || rest.starts_with("```") || rest.starts_with("//") || rest.starts_with("/*"),
+            '`' | '/' | '#' => {
+                new_line || rest.starts_with("```") || rest.starts_with("//") || rest.starts_with("/*")
+            }
             '{' | '[' => new_line,
             _ => closers_of(next).is_some() && spaced,
         },
@@ -184,7 +211,9 @@ fn item_follows(rest: &str) -> bool {
         Some('.') => rest.starts_with("..."),
         Some(letter) => {
             closers_of(letter).is_some()
-                || ["true", "false", "null", "None", "True", "False"].iter().any(|word| rest.starts_with(word))
+                || ["true", "false", "null", "None", "True", "False"]
+                    .iter()
+                    .any(|word| rest.starts_with(word))
         }
     }
 }
@@ -193,19 +222,29 @@ fn item_follows(rest: &str) -> bool {
 pub(super) fn key_follows(rest: &str) -> bool {
     let window = &rest[..rest.floor_char_boundary(LONGEST_KEY_BYTES)];
     let is_cut = window.len() == rest.len();
-    let Some(first) = window.chars().next() else { return true };
+    let Some(first) = window.chars().next() else {
+        return true;
+    };
     if let Some(closers) = closers_of(first) {
         let body = &window[first.len_utf8()..];
         return match body.find(|letter| closers.contains(&letter)) {
             Some(end) => {
                 let closer = body[end..].chars().next().map_or(1, char::len_utf8);
-                let after = skip_space(&body[end + closer..]);
-                after.starts_with([':', '=']) || (after.is_empty() && is_cut)
+                let behind = &body[end + closer..];
+                let after = skip_space(behind);
+                // A key may have lost its colon; then a space is left, and it looks like a key.
+                let without_colon = after.len() < behind.len()
+                    && after.starts_with(['"', '{', '['])
+                    && end > 0
+                    && body[..end].chars().all(is_name);
+                after.starts_with([':', '=']) || without_colon || (after.is_empty() && is_cut)
             }
             None => is_cut && !body.contains('\n'),
         };
     }
-    let name_length = window.find(|letter: char| !is_name(letter)).unwrap_or(window.len());
+    let name_length = window
+        .find(|letter: char| !is_name(letter))
+        .unwrap_or(window.len());
     name_length > 0 && skip_space(&window[name_length..]).starts_with(':')
 }
 
@@ -216,12 +255,16 @@ pub(super) fn is_name(letter: char) -> bool {
 
 /// Leaves out white space, also the kinds that JSON does not know.
 pub(super) fn skip_space(text: &str) -> &str {
-    text.trim_start_matches(|letter: char| letter.is_whitespace() || matches!(letter, '\u{feff}' | '\u{200b}'))
+    text.trim_start_matches(|letter: char| {
+        letter.is_whitespace() || matches!(letter, '\u{feff}' | '\u{200b}')
+    })
 }
 
 /// What the escape that `text` begins with means, and its length in bytes. A wrong one means itself.
 pub(super) fn escape_at(text: &str) -> (String, usize) {
-    let Some(kind) = text[1..].chars().next() else { return ("\\".to_owned(), 1) };
+    let Some(kind) = text[1..].chars().next() else {
+        return ("\\".to_owned(), 1);
+    };
     let meant = match kind {
         '"' | '\\' | '/' | '\'' => kind,
         'b' => '\u{8}',
@@ -241,7 +284,9 @@ fn unicode_escape(text: &str) -> (String, usize) {
         let digits = text.strip_prefix("\\u")?.get(..4)?;
         u16::from_str_radix(digits, 16).ok()
     };
-    let Some(first) = unit(text) else { return ("\\u".to_owned(), 2) };
+    let Some(first) = unit(text) else {
+        return ("\\u".to_owned(), 2);
+    };
     let second = text.get(6..).and_then(unit);
     let units = [first, second.unwrap_or_default()];
     match char::decode_utf16(units).next() {

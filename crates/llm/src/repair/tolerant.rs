@@ -55,12 +55,18 @@ pub(super) fn readings(text: &str) -> Result<Vec<Reading>, Failure> {
     let mut failure = Failure::Syntax;
     for result in results {
         match result {
-            Ok(reading) if readings.iter().all(|other| other.value != reading.value) => readings.push(reading),
+            Ok(reading) if readings.iter().all(|other| other.value != reading.value) => {
+                readings.push(reading)
+            }
             Ok(_) => {}
             Err(error) => failure = error,
         }
     }
-    if readings.is_empty() { Err(failure) } else { Ok(readings) }
+    if readings.is_empty() {
+        Err(failure)
+    } else {
+        Ok(readings)
+    }
 }
 
 /// Whether the text behind a value goes on as if the value had not ended.
@@ -79,8 +85,12 @@ pub(super) fn goes_on(after: &str) -> bool {
 
 #[derive(Debug)]
 enum Frame {
-    Object { fields: Map<String, Value>, key: Option<String> },
-    List(Vec<Value>),
+    Object {
+        fields: Map<String, Value>,
+        key: Option<String>,
+    },
+    /// `dropped` items were taken out and reported; pointers count them, as the answer did.
+    List { items: Vec<Value>, dropped: usize },
 }
 
 struct Parser<'a> {
@@ -123,7 +133,13 @@ impl<'a> Parser<'a> {
         if goes_on(&self.text[self.at..]) {
             self.is_clean = false;
         }
-        Reading { value, length: self.at, notes: self.notes, missing: self.missing, is_clean: self.is_clean }
+        Reading {
+            value,
+            length: self.at,
+            notes: self.notes,
+            missing: self.missing,
+            is_clean: self.is_clean,
+        }
     }
 
     fn read(&mut self) -> Result<Value, Failure> {
@@ -133,7 +149,9 @@ impl<'a> Parser<'a> {
             }
             self.skip_trivia();
             let rest = self.rest();
-            let Some(next) = rest.chars().next() else { return self.cut() };
+            let Some(next) = rest.chars().next() else {
+                return self.cut();
+            };
             // The fence that closes the answer: what is still open was cut off.
             if rest.starts_with("```") {
                 return self.cut();
@@ -142,7 +160,7 @@ impl<'a> Parser<'a> {
                 None => self.value(next)?,
                 Some(Frame::Object { key: None, .. }) => self.key_or_end(next)?,
                 Some(Frame::Object { key: Some(_), .. }) => self.field(next)?,
-                Some(Frame::List(_)) => self.item_or_end(next)?,
+                Some(Frame::List { .. }) => self.item_or_end(next)?,
             }
         }
     }
@@ -230,7 +248,7 @@ impl<'a> Parser<'a> {
             // A key without a value.
             self.missing.push(self.path());
             self.note(Change::Doubtful, "a key without a value was dropped");
-            self.drop_key();
+            self.drop_value();
             return Ok(());
         }
         self.value(next)
@@ -268,8 +286,14 @@ impl<'a> Parser<'a> {
                 self.at += 1;
                 self.after_value = false;
                 self.stack.push(match next {
-                    '{' => Frame::Object { fields: Map::new(), key: None },
-                    _ => Frame::List(Vec::new()),
+                    '{' => Frame::Object {
+                        fields: Map::new(),
+                        key: None,
+                    },
+                    _ => Frame::List {
+                        items: Vec::new(),
+                        dropped: 0,
+                    },
                 });
                 Ok(())
             }
@@ -285,15 +309,23 @@ impl<'a> Parser<'a> {
     }
 
     fn text_value(&mut self, scanned: Scan) -> Result<(), Failure> {
-        let Scan::Whole { text, length, finding } = scanned else {
+        let Scan::Whole {
+            text,
+            length,
+            finding,
+        } = scanned
+        else {
             self.missing.push(self.path());
-            self.drop_key();
+            self.drop_value();
             self.at = self.text.len();
             return Ok(());
         };
         self.at += length;
         if finding.odd_escape {
-            self.note(Change::Escape, "a raw control character or wrong escape in a text was kept");
+            self.note(
+                Change::Escape,
+                "a raw control character or wrong escape in a text was kept",
+            );
         }
         if finding.unclosed {
             self.note(Change::Quotes, "missing closing quote added");
@@ -305,7 +337,7 @@ impl<'a> Parser<'a> {
         if finding.is_doubtful() {
             self.missing.push(self.path());
             self.note(Change::Doubtful, "a text with an unpaired quote was dropped");
-            self.drop_key();
+            self.drop_value();
             self.after_value = true;
             return Ok(());
         }
@@ -319,20 +351,28 @@ impl<'a> Parser<'a> {
     /// Something without quotes: a number, a literal, or a text whose quotes are missing.
     fn bare(&mut self) -> Result<(), Failure> {
         let rest = self.rest();
-        let end = rest.find([',', '}', ']', '\n', '"', ':', '{', '[']).unwrap_or(rest.len());
-        let before_comment = ["//", "/*", "#"].iter().filter_map(|start| rest[..end].find(start)).min();
+        let end = rest
+            .find([',', '}', ']', '\n', '"', ':', '{', '['])
+            .unwrap_or(rest.len());
+        let before_comment = ["//", "/*", "#"]
+            .iter()
+            .filter_map(|start| rest[..end].find(start))
+            .min();
         let word = rest[..before_comment.unwrap_or(end)].trim_end();
-        if end == rest.len() && before_comment.is_none() {
+        let is_literal = matches!(word, "true" | "false" | "null");
+        if end == rest.len() && before_comment.is_none() && !is_literal {
             // The answer ends in the middle of it, or may do: 1 of 15.
             self.missing.push(self.path());
-            self.drop_key();
+            self.drop_value();
             self.at = self.text.len();
             return Ok(());
         }
         // Numbers in a list may be separated by spaces alone.
         let first_word = word.split_whitespace().next().unwrap_or_default();
         let scalar = scalar(word).map(|found| (found, word)).or_else(|| {
-            (self.place() == Place::Item).then(|| scalar(first_word).map(|found| (found, first_word))).flatten()
+            (self.place() == Place::Item)
+                .then(|| scalar(first_word).map(|found| (found, first_word)))
+                .flatten()
         });
         if let Some(((value, is_exact), word)) = scalar {
             if !is_exact {
@@ -378,12 +418,22 @@ impl<'a> Parser<'a> {
         self.skip_trivia();
         self.at += 1;
         self.after_value = false;
-        let Some(Frame::List(mut items)) = self.stack.pop() else { return Err(Failure::Syntax) };
+        let Some(Frame::List { mut items, dropped }) = self.stack.pop() else {
+            return Err(Failure::Syntax);
+        };
         if self.strategy.reopen {
-            let Some(Value::Object(fields)) = items.pop() else { return Err(Failure::Syntax) };
-            self.note(Change::Closer, "a brace that closed an object too early was removed");
-            self.stack.push(Frame::List(items));
-            self.stack.push(Frame::Object { fields, key: Some(key) });
+            let Some(Value::Object(fields)) = items.pop() else {
+                return Err(Failure::Syntax);
+            };
+            self.note(
+                Change::Closer,
+                "a brace that closed an object too early was removed",
+            );
+            self.stack.push(Frame::List { items, dropped });
+            self.stack.push(Frame::Object {
+                fields,
+                key: Some(key),
+            });
             return Ok(());
         }
         self.note(Change::Closer, "missing bracket added");
@@ -400,7 +450,12 @@ impl<'a> Parser<'a> {
 
     fn wrong_closer(&mut self, closer: char) {
         self.doubts.closer = true;
-        let matches = |frame: &Frame| matches!((frame, closer), (Frame::Object { .. }, '}') | (Frame::List(_), ']'));
+        let matches = |frame: &Frame| {
+            matches!(
+                (frame, closer),
+                (Frame::Object { .. }, '}') | (Frame::List { .. }, ']')
+            )
+        };
         let closes_below = self.stack.iter().any(matches);
         if self.strategy.slip || !closes_below {
             self.note(Change::Closer, "a bracket of the wrong kind was replaced");
@@ -418,7 +473,8 @@ impl<'a> Parser<'a> {
         self.at += closer.len_utf8();
         if self.stack.len() == 1 {
             let rest = self.rest();
-            let behind = rest.trim_start_matches(|letter: char| letter.is_whitespace() || matches!(letter, '}' | ']'));
+            let behind =
+                rest.trim_start_matches(|letter: char| letter.is_whitespace() || matches!(letter, '}' | ']'));
             let has_needless = rest[..rest.len() - behind.len()].contains(['}', ']']);
             let goes_on = matches!(self.stack.last(), Some(Frame::Object { .. })) && goes_on(behind);
             if has_needless || goes_on {
@@ -436,7 +492,7 @@ impl<'a> Parser<'a> {
     fn pop(&mut self) {
         let value = match self.stack.pop() {
             Some(Frame::Object { fields, .. }) => Value::Object(fields),
-            Some(Frame::List(items)) => Value::Array(items),
+            Some(Frame::List { items, .. }) => Value::Array(items),
             None => return,
         };
         self.attach(value);
@@ -447,22 +503,29 @@ impl<'a> Parser<'a> {
         let path = self.path();
         match self.stack.last_mut() {
             None => self.root = Some(value),
-            Some(Frame::List(items)) => items.push(value),
+            Some(Frame::List { items, .. }) => items.push(value),
             Some(Frame::Object { fields, key }) => {
                 let Some(key) = key.take() else { return };
                 if let Some(earlier) = fields.insert(key, value.clone())
                     && earlier != value
                 {
                     let detail = "the key occurs twice; the last value is kept".to_owned();
-                    self.notes.push(RepairNote { path, change: Change::DuplicateKey, detail });
+                    self.notes.push(RepairNote {
+                        path,
+                        change: Change::DuplicateKey,
+                        detail,
+                    });
                 }
             }
         }
     }
 
-    fn drop_key(&mut self) {
-        if let Some(Frame::Object { key, .. }) = self.stack.last_mut() {
-            *key = None;
+    /// Leaves out the value that is read now; the caller has reported it as missing.
+    fn drop_value(&mut self) {
+        match self.stack.last_mut() {
+            Some(Frame::Object { key, .. }) => *key = None,
+            Some(Frame::List { dropped, .. }) => *dropped += 1,
+            None => {}
         }
         self.after_value = true;
     }
@@ -471,7 +534,11 @@ impl<'a> Parser<'a> {
     fn elision(&mut self) {
         self.at += self.rest().len() - self.rest().trim_start_matches('.').len();
         let path = self.path();
-        let missing = if matches!(self.stack.last(), Some(Frame::List(_))) { format!("{}/-", self.open_path()) } else { path };
+        let missing = if matches!(self.stack.last(), Some(Frame::List { .. })) {
+            format!("{}/-", self.open_path())
+        } else {
+            path
+        };
         self.missing.push(missing);
         self.note(Change::Elided, "the model left something out");
         self.after_value = true;
@@ -487,21 +554,21 @@ impl<'a> Parser<'a> {
         while let Some(frame) = self.stack.last() {
             if let Frame::Object { key: Some(_), .. } = frame {
                 self.missing.push(self.path());
-                self.drop_key();
+                self.drop_value();
             }
-            if let Some(Frame::List(_)) = self.stack.last() {
+            if let Some(Frame::List { .. }) = self.stack.last() {
                 self.missing.push(format!("{}/-", self.open_path()));
             }
             let is_inner = self.stack.len() > 1;
             let is_empty = match self.stack.last() {
                 Some(Frame::Object { fields, .. }) => fields.is_empty(),
-                Some(Frame::List(items)) => items.is_empty(),
+                Some(Frame::List { items, .. }) => items.is_empty(),
                 None => break,
             };
             if is_inner && is_empty {
                 self.stack.pop();
                 self.missing.push(self.path());
-                self.drop_key();
+                self.drop_value();
             } else {
                 self.pop();
             }
@@ -512,7 +579,7 @@ impl<'a> Parser<'a> {
     fn place(&self) -> Place {
         match self.stack.last() {
             Some(Frame::Object { .. }) => Place::Field,
-            Some(Frame::List(_)) | None => Place::Item,
+            Some(Frame::List { .. }) | None => Place::Item,
         }
     }
 
@@ -529,7 +596,11 @@ impl<'a> Parser<'a> {
     fn note(&mut self, change: Change, detail: &str) {
         if self.notes.len() < MOST_NOTES {
             let path = self.path();
-            self.notes.push(RepairNote { path, change, detail: detail.to_owned() });
+            self.notes.push(RepairNote {
+                path,
+                change,
+                detail: detail.to_owned(),
+            });
         }
     }
 
@@ -555,7 +626,7 @@ fn path_of(stack: &[Frame]) -> String {
     stack.iter().fold(String::new(), |path, frame| match frame {
         Frame::Object { key: Some(key), .. } => child(&path, key),
         Frame::Object { key: None, .. } => path,
-        Frame::List(items) => child(&path, &items.len().to_string()),
+        Frame::List { items, dropped } => child(&path, &(items.len() + dropped).to_string()),
     })
 }
 
@@ -574,7 +645,10 @@ fn scalar(word: &str) -> Option<(Value, bool)> {
             }
             // +5, .5, 5. and 05
             let digits = word.strip_prefix('+').unwrap_or(word);
-            if !digits.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-')) {
+            if !digits
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-'))
+            {
                 return None;
             }
             match digits.parse::<i64>() {

@@ -47,7 +47,10 @@ pub struct EmbeddingModel {
 impl EmbeddingModel {
     /// Jina's `jina-embeddings-v3`, 1024 dimensions, which is told by `task` what a text is.
     pub fn jina_v3() -> Self {
-        let task = |task: &str| KindMarks { prefix: String::new(), task: Some(task.to_owned()) };
+        let task = |task: &str| KindMarks {
+            prefix: String::new(),
+            task: Some(task.to_owned()),
+        };
         Self {
             model: "jina-embeddings-v3".to_owned(),
             dimensions: 1024,
@@ -69,7 +72,10 @@ pub struct OpenAiEmbedder {
 impl fmt::Debug for OpenAiEmbedder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("OpenAiEmbedder");
-        shown.field("endpoint", &self.endpoint).field("model", &self.model).finish_non_exhaustive()
+        shown
+            .field("endpoint", &self.endpoint)
+            .field("model", &self.model)
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,14 +97,27 @@ impl OpenAiEmbedder {
     ///
     /// # Errors
     /// [`ProviderError::Setup`] if the base URL or a header is wrong, or TLS cannot be set up.
-    pub fn new(endpoint: Endpoint, model: EmbeddingModel, clock: Arc<dyn Clock>) -> Result<Self, ProviderError> {
+    pub fn new(
+        endpoint: Endpoint,
+        model: EmbeddingModel,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ProviderError> {
         endpoint.url("embeddings")?;
         let headers = endpoint.headers()?;
-        Ok(Self { client: http_client()?, headers, endpoint, model, clock })
+        Ok(Self {
+            client: http_client()?,
+            headers,
+            endpoint,
+            model,
+            clock,
+        })
     }
 
     async fn embed_batch(&self, texts: &[String], marks: &KindMarks) -> Result<Vec<Vec<f32>>, ProviderError> {
-        let input: Vec<String> = texts.iter().map(|text| format!("{}{text}", marks.prefix)).collect();
+        let input: Vec<String> = texts
+            .iter()
+            .map(|text| format!("{}{text}", marks.prefix))
+            .collect();
         let mut body = json!({ "model": self.model.model, "input": input });
         if let Some(task) = &marks.task {
             body["task"] = json!(task);
@@ -116,13 +135,24 @@ impl OpenAiEmbedder {
             .await
             .map_err(|_| ProviderError::Timeout { after: IDLE_TIMEOUT })?
             .map_err(|error| failure::of_sending(&error, &self.endpoint, IDLE_TIMEOUT))?;
-        let response =
-            failure::of_status(response, &self.model.model, IDLE_TIMEOUT, &self.endpoint, &*self.clock).await?;
+        let response = failure::of_status(
+            response,
+            &self.model.model,
+            IDLE_TIMEOUT,
+            &self.endpoint,
+            &*self.clock,
+        )
+        .await?;
         let body = read_body(response, IDLE_TIMEOUT).await?;
-        let answer: Answer = serde_json::from_str(&body)
-            .map_err(|error| ProviderError::BrokenStream { reason: format!("not the protocol's JSON: {error}") })?;
+        let answer: Answer = serde_json::from_str(&body).map_err(|error| ProviderError::BrokenStream {
+            reason: format!("not the protocol's JSON: {error}"),
+        })?;
         if let Some(error) = answer.error.filter(|error| !error.is_null()) {
-            return Err(failure::of_error_object(&error, &self.model.model, &self.endpoint));
+            return Err(failure::of_error_object(
+                &error,
+                &self.model.model,
+                &self.endpoint,
+            ));
         }
         self.in_order(answer.data, texts.len())
     }

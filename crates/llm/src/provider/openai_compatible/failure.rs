@@ -17,13 +17,23 @@ const LONGEST_MESSAGE_CHARS: usize = 500;
 const BAD_GATEWAY: u16 = 502;
 
 /// A request that brought no response at all.
-pub(super) fn of_sending(error: &reqwest::Error, endpoint: &Endpoint, idle_timeout: Duration) -> ProviderError {
+pub(super) fn of_sending(
+    error: &reqwest::Error,
+    endpoint: &Endpoint,
+    idle_timeout: Duration,
+) -> ProviderError {
     if error.is_timeout() && !error.is_connect() {
         return ProviderError::Timeout { after: idle_timeout };
     }
     let host = endpoint.base_url.host_str().unwrap_or_default();
-    let port = endpoint.base_url.port().map_or_else(String::new, |port| format!(":{port}"));
-    ProviderError::Connect { endpoint: format!("{host}{port}"), reason: root_cause(error) }
+    let port = endpoint
+        .base_url
+        .port()
+        .map_or_else(String::new, |port| format!(":{port}"));
+    ProviderError::Connect {
+        endpoint: format!("{host}{port}"),
+        reason: root_cause(error),
+    }
 }
 
 /// The response itself if its status is good, else its failure.
@@ -48,7 +58,14 @@ pub(super) async fn of_status(
         None if body.trim_start().starts_with('<') => String::new(),
         None => body,
     };
-    Err(classify(status.as_u16(), &message, error, retry_after, model, endpoint))
+    Err(classify(
+        status.as_u16(),
+        &message,
+        error,
+        retry_after,
+        model,
+        endpoint,
+    ))
 }
 
 /// An `error` object in an answer whose status was good, or inside a stream.
@@ -61,24 +78,41 @@ pub(super) fn of_error_object(error: &Value, model: &str, endpoint: &Endpoint) -
         _ => None,
     };
     let status = status.or_else(|| error.get("type").and_then(Value::as_str).and_then(status_of_word));
-    let retry_after = error.pointer("/metadata/headers/Retry-After").and_then(|value| match value {
-        Value::Number(number) => number.as_u64(),
-        Value::String(text) => text.parse().ok(),
-        _ => None,
-    });
+    let retry_after = error
+        .pointer("/metadata/headers/Retry-After")
+        .and_then(|value| match value {
+            Value::Number(number) => number.as_u64(),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        });
     let retry_after = retry_after.map(Duration::from_secs);
-    classify(status.unwrap_or(BAD_GATEWAY), &message, error, retry_after, model, endpoint)
+    classify(
+        status.unwrap_or(BAD_GATEWAY),
+        &message,
+        error,
+        retry_after,
+        model,
+        endpoint,
+    )
 }
 
 /// Whether the endpoint refused the way in which the shape was asked for.
 pub(super) fn is_about_response_format(error: &ProviderError) -> bool {
-    let (ProviderError::Rejected { message, .. } | ProviderError::UnknownModel { message, .. }) = error else {
+    let (ProviderError::Rejected { message, .. } | ProviderError::UnknownModel { message, .. }) = error
+    else {
         return false;
     };
     let message = message.to_lowercase();
-    ["response_format", "response format", "json_schema", "json_object", "structured output", "requested parameters"]
-        .iter()
-        .any(|word| message.contains(word))
+    [
+        "response_format",
+        "response format",
+        "json_schema",
+        "json_object",
+        "structured output",
+        "requested parameters",
+    ]
+    .iter()
+    .any(|word| message.contains(word))
 }
 
 fn classify(
@@ -89,7 +123,11 @@ fn classify(
     model: &str,
     endpoint: &Endpoint,
 ) -> ProviderError {
-    let mut message: String = endpoint.redacted(message.trim()).chars().take(LONGEST_MESSAGE_CHARS).collect();
+    let mut message: String = endpoint
+        .redacted(message.trim())
+        .chars()
+        .take(LONGEST_MESSAGE_CHARS)
+        .collect();
     if message.is_empty() {
         "no details".clone_into(&mut message);
     }
@@ -99,9 +137,16 @@ fn classify(
         403 if is_moderation => ProviderError::Rejected { status, message },
         401 | 403 => ProviderError::Unauthorized { status, message },
         402 => ProviderError::NoCredit { message },
-        404 => ProviderError::UnknownModel { model: model.to_owned(), message },
+        404 => ProviderError::UnknownModel {
+            model: model.to_owned(),
+            message,
+        },
         429 => ProviderError::RateLimited { retry_after },
-        408 | 409 | 425 | 500.. => ProviderError::Server { status, message, retry_after },
+        408 | 409 | 425 | 500.. => ProviderError::Server {
+            status,
+            message,
+            retry_after,
+        },
         _ => ProviderError::Rejected { status, message },
     }
 }
@@ -119,7 +164,11 @@ fn status_of_word(word: &str) -> Option<u16> {
 }
 
 fn message_of(error: &Value) -> Option<String> {
-    let message = error.as_str().or_else(|| ["message", "detail"].iter().find_map(|key| error.get(key)?.as_str()))?;
+    let message = error.as_str().or_else(|| {
+        ["message", "detail"]
+            .iter()
+            .find_map(|key| error.get(key)?.as_str())
+    })?;
     // OpenRouter wraps the upstream's words in metadata.raw; its own message is then just "Provider returned error".
     match error.pointer("/metadata/raw").and_then(Value::as_str) {
         Some(raw) => Some(format!("{message}: {raw}")),

@@ -6,8 +6,8 @@ use eventsource_stream::Eventsource;
 use futures::{Stream, StreamExt, stream};
 use reqwest::header::CONTENT_TYPE;
 
-use super::wire::Answer;
 use super::Endpoint;
+use super::wire::Answer;
 use crate::budget::{O200k, TokenCounter};
 use crate::error::ProviderError;
 use crate::provider::StreamObserver;
@@ -43,13 +43,18 @@ pub(super) async fn read(
 }
 
 /// Reads a whole body, up to [`LONGEST_BODY_BYTES`].
-pub(super) async fn read_body(response: reqwest::Response, idle_timeout: Duration) -> Result<String, ProviderError> {
+pub(super) async fn read_body(
+    response: reqwest::Response,
+    idle_timeout: Duration,
+) -> Result<String, ProviderError> {
     let mut body = Vec::new();
     let mut bytes = Box::pin(bytes_without_silence(response, idle_timeout));
     while let Some(piece) = bytes.next().await {
         body.extend_from_slice(&piece?);
         if body.len() > LONGEST_BODY_BYTES {
-            return Err(ProviderError::BrokenStream { reason: "the answer is longer than 16 MiB".to_owned() });
+            return Err(ProviderError::BrokenStream {
+                reason: "the answer is longer than 16 MiB".to_owned(),
+            });
         }
     }
     Ok(String::from_utf8_lossy(&body).into_owned())
@@ -67,7 +72,9 @@ async fn read_events(
     while let Some(event) = events.next().await {
         let event = event.map_err(|error| match error {
             eventsource_stream::EventStreamError::Transport(error) => error,
-            other => ProviderError::BrokenStream { reason: other.to_string() },
+            other => ProviderError::BrokenStream {
+                reason: other.to_string(),
+            },
         })?;
         if event.data.trim() == DONE {
             return Ok(answer);
@@ -81,14 +88,18 @@ async fn read_events(
             observer.on_delta(&text, output_tokens);
         }
         if answer.text.len() > LONGEST_BODY_BYTES {
-            return Err(ProviderError::BrokenStream { reason: "the answer is longer than 16 MiB".to_owned() });
+            return Err(ProviderError::BrokenStream {
+                reason: "the answer is longer than 16 MiB".to_owned(),
+            });
         }
     }
     // Some servers close without [DONE]; that is an end only if the model said that it was done.
     if answer.is_finished() {
         Ok(answer)
     } else {
-        Err(ProviderError::BrokenStream { reason: "the connection closed before the end".to_owned() })
+        Err(ProviderError::BrokenStream {
+            reason: "the connection closed before the end".to_owned(),
+        })
     }
 }
 
@@ -101,7 +112,12 @@ fn bytes_without_silence(
         let mut response = response?;
         match tokio::time::timeout(idle_timeout, response.chunk()).await {
             Err(_) => Some((Err(ProviderError::Timeout { after: idle_timeout }), None)),
-            Ok(Err(error)) => Some((Err(ProviderError::BrokenStream { reason: root_cause(&error) }), None)),
+            Ok(Err(error)) => Some((
+                Err(ProviderError::BrokenStream {
+                    reason: root_cause(&error),
+                }),
+                None,
+            )),
             Ok(Ok(None)) => None,
             Ok(Ok(Some(bytes))) => Some((Ok(bytes.to_vec()), Some(response))),
         }

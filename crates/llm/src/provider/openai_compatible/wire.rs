@@ -28,7 +28,11 @@ pub(super) fn request_body(request: &Request, ability: StructuredOutput, endpoin
     body.insert("messages".to_owned(), json!(messages));
     body.insert("stream".to_owned(), json!(true));
     body.insert("stream_options".to_owned(), json!({ "include_usage": true }));
-    let limit_field = if endpoint.dialect == Dialect::OpenAi { "max_completion_tokens" } else { "max_tokens" };
+    let limit_field = if endpoint.dialect == Dialect::OpenAi {
+        "max_completion_tokens"
+    } else {
+        "max_tokens"
+    };
     body.insert(limit_field.to_owned(), json!(request.max_output_tokens));
     let sampling = request.sampling;
     body.insert("temperature".to_owned(), short_decimal(sampling.temperature));
@@ -121,21 +125,31 @@ pub(super) struct Answer {
 
 impl Answer {
     /// Takes in one chunk and returns the text that is new.
-    pub(super) fn take(&mut self, json: &str, request: &Request, endpoint: &Endpoint) -> Result<String, ProviderError> {
-        let chunk: Chunk = serde_json::from_str(json)
-            .map_err(|error| ProviderError::BrokenStream { reason: format!("not the protocol's JSON: {error}") })?;
+    pub(super) fn take(
+        &mut self,
+        json: &str,
+        request: &Request,
+        endpoint: &Endpoint,
+    ) -> Result<String, ProviderError> {
+        let chunk: Chunk = serde_json::from_str(json).map_err(|error| ProviderError::BrokenStream {
+            reason: format!("not the protocol's JSON: {error}"),
+        })?;
         if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
             return Err(failure::of_error_object(&error, &request.model, endpoint));
         }
         self.model = chunk.model.or(self.model.take());
         self.upstream = chunk.provider.or(self.upstream.take());
         self.usage = chunk.usage.or(self.usage.take());
-        let Some(choice) = chunk.choices.into_iter().flatten().next() else { return Ok(String::new()) };
+        let Some(choice) = chunk.choices.into_iter().flatten().next() else {
+            return Ok(String::new());
+        };
         if let Some(error) = choice.error.filter(|error| !error.is_null()) {
             return Err(failure::of_error_object(&error, &request.model, endpoint));
         }
         self.finish_reason = choice.finish_reason.or(self.finish_reason.take());
-        let Some(delta) = choice.delta else { return Ok(String::new()) };
+        let Some(delta) = choice.delta else {
+            return Ok(String::new());
+        };
         self.refusal += delta.refusal.as_deref().unwrap_or_default();
         let new_text = delta.content.unwrap_or_default();
         self.text += &new_text;
@@ -148,20 +162,31 @@ impl Answer {
     }
 
     /// The whole answer, if it has any text.
-    pub(super) fn into_response(self, request: &Request, latency: Duration) -> Result<Response, ProviderError> {
+    pub(super) fn into_response(
+        self,
+        request: &Request,
+        latency: Duration,
+    ) -> Result<Response, ProviderError> {
         if self.text.trim().is_empty() {
             return Err(match self.refusal.trim() {
                 "" => ProviderError::Empty,
-                refusal => ProviderError::Rejected { status: 200, message: format!("the model refused: {refusal}") },
+                refusal => ProviderError::Rejected {
+                    status: 200,
+                    message: format!("the model refused: {refusal}"),
+                },
             });
         }
         let counted = || {
             let input = count_prompt(&O200k, &request.messages, None);
             TokenUsage::new(input.into(), O200k.count(&self.text).into())
         };
-        let usage = self.usage.as_ref().filter(|usage| usage.completion_tokens > 0).map_or_else(counted, |usage| {
-            TokenUsage::new(usage.prompt_tokens, usage.completion_tokens)
-        });
+        let usage = self
+            .usage
+            .as_ref()
+            .filter(|usage| usage.completion_tokens > 0)
+            .map_or_else(counted, |usage| {
+                TokenUsage::new(usage.prompt_tokens, usage.completion_tokens)
+            });
         Ok(Response {
             finish_reason: match self.finish_reason.as_deref() {
                 Some("stop" | "eos") => FinishReason::Stop,

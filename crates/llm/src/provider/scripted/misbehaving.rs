@@ -60,11 +60,17 @@ pub fn misbehaving(script: Script, seed: u64, faults: Faults) -> Script {
             hit
         };
         if happens(faults.rate_limited) {
-            return ScriptedReply::error(ProviderError::RateLimited { retry_after: Some(RETRY_AFTER) });
+            return ScriptedReply::error(ProviderError::RateLimited {
+                retry_after: Some(RETRY_AFTER),
+            });
         }
         if happens(faults.server_error) {
             let message = "scripted failure".to_owned();
-            return ScriptedReply::error(ProviderError::Server { status: 500, message, retry_after: None });
+            return ScriptedReply::error(ProviderError::Server {
+                status: 500,
+                message,
+                retry_after: None,
+            });
         }
         if happens(faults.timeout) {
             // One that hangs says nothing for longer than anybody waits.
@@ -74,7 +80,9 @@ pub fn misbehaving(script: Script, seed: u64, faults: Faults) -> Script {
             return ScriptedReply::error(ProviderError::Empty);
         }
         if happens(faults.broken_stream) {
-            return ScriptedReply::error(ProviderError::BrokenStream { reason: "scripted break".to_owned() });
+            return ScriptedReply::error(ProviderError::BrokenStream {
+                reason: "scripted break".to_owned(),
+            });
         }
         let damage: fn(&str, &mut StdRng) -> (String, FinishReason) = if happens(faults.truncated) {
             truncated
@@ -96,14 +104,22 @@ pub fn misbehaving(script: Script, seed: u64, faults: Faults) -> Script {
 fn truncated(text: &str, rng: &mut StdRng) -> (String, FinishReason) {
     let letters: Vec<char> = text.chars().collect();
     let kept = (letters.len() as f64 * rng.random_range(0.3..0.98)) as usize;
-    (letters[..kept.max(1).min(letters.len())].iter().collect(), FinishReason::Length)
+    (
+        letters[..kept.max(1).min(letters.len())].iter().collect(),
+        FinishReason::Length,
+    )
 }
 
 fn fenced(text: &str, _rng: &mut StdRng) -> (String, FinishReason) {
-    let wrapped = format!("Sure! Here is what you asked for:\n\n```json\n{text}\n```\n\nLet me know if you need changes.");
+    let wrapped = format!(
+        "Sure! Here is what you asked for:\n\n```json\n{text}\n```\n\nLet me know if you need changes."
+    );
     (wrapped, FinishReason::Stop)
 }
 
 fn wrong_shape(_text: &str, _rng: &mut StdRng) -> (String, FinishReason) {
-    (r#"{"result": {"status": "done", "items": []}}"#.to_owned(), FinishReason::Stop)
+    (
+        r#"{"result": {"status": "done", "items": []}}"#.to_owned(),
+        FinishReason::Stop,
+    )
 }
