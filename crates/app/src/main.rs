@@ -1,1 +1,36 @@
-fn main() {}
+//! `coursewright`: turns a title into a complete, well-taught course.
+
+mod cli;
+mod config;
+mod failure;
+mod progress;
+mod telemetry;
+mod wiring;
+mod worker;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match supported_processor().and_then(|()| cli::run()) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.exit.into()
+        }
+    }
+}
+
+/// The embedded models are compiled for processors with AVX2: on an older one they would end the program without
+/// a word.
+fn supported_processor() -> Result<(), failure::Failure> {
+    #[cfg(all(target_arch = "x86_64", feature = "embedded"))]
+    if !std::arch::is_x86_feature_detected!("avx2") {
+        return Err(failure::Failure::setup(
+            "this program needs a processor with AVX2, which this machine lacks",
+        )
+        .advice(
+            "use a machine from 2013 or later, or build with --no-default-features (no embedded model)",
+        ));
+    }
+    Ok(())
+}

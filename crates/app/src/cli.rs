@@ -1,0 +1,152 @@
+//! The command line. One file a command below `cli/`.
+
+mod bench;
+mod completions;
+mod create;
+mod doctor;
+mod export;
+mod list;
+mod models;
+mod output;
+mod providers;
+mod resume;
+mod run;
+mod schema;
+mod scripted_server;
+mod summary;
+mod table;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Environment, Flags};
+use crate::failure::{Exit, Failure};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    something failed; `coursewright resume` tries again
+  2    the input or the set-up is wrong: the message says what to mend
+  3    the budget is used up; what is done is kept: `coursewright resume --budget USD`
+  130  interrupted; what is done is kept: `coursewright resume`
+
+Results go to standard output, progress and diagnostics to standard error.
+Configuration: coursewright.toml in the configuration folder, COURSEWRIGHT_* variables, DATABASE_URL,
+OPENROUTER_API_KEY, OPENAI_BASE_URL, OPENAI_API_KEY; `coursewright doctor` shows what is in force.";
+
+/// Turns a title into a complete, well-taught course
+#[derive(Debug, Parser)]
+#[command(name = "coursewright", version, after_help = EXIT_CODES, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    global: GlobalFlags,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Args, Debug)]
+struct GlobalFlags {
+    /// The configuration file, instead of the one in the configuration folder
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where database, models and logs are kept [default: ~/.local/share/coursewright]
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a course from a title
+    Create(create::Create),
+    /// Continue a generation that was interrupted, failed, out of budget or paused
+    Resume(resume::Resume),
+    /// List the courses
+    List(list::List),
+    /// Write a course as files
+    Export(export::Export),
+    /// Show, fetch or check models
+    Models(models::Models),
+    /// Check the model providers
+    Providers(providers::Providers),
+    /// Print the JSON Schemas of courses
+    Schema(schema::Schema),
+    /// Look at this machine and the configuration: what is there, what is missing, how to mend it
+    Doctor(doctor::Doctor),
+    /// Measure this machine
+    Bench(bench::Bench),
+    /// Print a completion script for a shell
+    Completions(completions::Completions),
+    /// Serve scripted answers over the OpenAI protocol: for demonstrations and tests
+    #[command(hide = true)]
+    ScriptedServer(scripted_server::ScriptedServer),
+}
+
+/// Runs the command that the process was started with.
+///
+/// # Errors
+/// [`Failure`] with its exit code.
+pub(crate) fn run() -> Result<Exit, Failure> {
+    let cli = Cli::parse();
+    // These two need neither configuration nor data.
+    match cli.command {
+        Command::Completions(completions) => return completions.run(),
+        Command::Schema(schema) => return schema.run(),
+        _ => {}
+    }
+    let flags = Flags {
+        config: cli.global.config,
+        data_dir: cli.global.data_dir,
+    };
+    let config = Config::load(&flags, &Environment::of_process())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::of(domain::error::ErrorKind::Internal, &error))?;
+    let ended = runtime.block_on(dispatch(cli.command, &config));
+    // A thread that decodes or a blocked read must not hold the end up: everything that matters is in the database.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn dispatch(command: Command, config: &Config) -> Result<Exit, Failure> {
+    match command {
+        Command::Create(create) => Box::pin(create.run(config)).await,
+        Command::Resume(resume) => Box::pin(resume.run(config)).await,
+        Command::List(list) => list.run(config).await,
+        Command::Export(export) => export.run(config).await,
+        Command::Models(models) => models.run(config).await,
+        Command::Providers(providers) => providers.run(config).await,
+        Command::Schema(schema) => schema.run(),
+        Command::Doctor(doctor) => doctor.run(config).await,
+        Command::Bench(bench) => Box::pin(bench.run(config)).await,
+        Command::Completions(completions) => completions.run(),
+        Command::ScriptedServer(server) => server.run().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_documents_every_exit_code() {
+        let help = Cli::command().render_long_help().to_string();
+        for exit in [
+            Exit::Success,
+            Exit::Failure,
+            Exit::Setup,
+            Exit::Budget,
+            Exit::Interrupted,
+        ] {
+            assert!(help.contains(&format!("\n  {} ", exit.code())), "{exit:?}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! `bench`: figures of this machine, measured by the product itself.
+
+mod embedded;
+mod orchestration;
+mod repair;
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::output::print;
+use crate::config::Config;
+use crate::failure::{Exit, Failure};
+
+/// The arguments of `bench`.
+#[derive(Args, Debug)]
+pub(super) struct Bench {
+    /// What is measured [default: all that needs no model file]
+    #[arg(value_enum)]
+    subject: Option<Subject>,
+    /// The GGUF file for `embedded` [default: the default embedded model, if it is there]
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Subject {
+    /// Mending damaged JSON
+    Repair,
+    /// The whole pipeline with a provider that takes exactly 2 s a call, 8 sections
+    Orchestration,
+    /// The embedded model: prompt and answer tokens a second
+    Embedded,
+}
+
+impl Bench {
+    /// Measures and prints.
+    pub(super) async fn run(self, config: &Config) -> Result<Exit, Failure> {
+        print(&machine())?;
+        match self.subject {
+            Some(Subject::Repair) => print(&repair::measure()?)?,
+            Some(Subject::Orchestration) => print(&orchestration::measure(config).await?)?,
+            Some(Subject::Embedded) => print(&embedded::measure(config, self.model).await?)?,
+            None => {
+                print(&repair::measure()?)?;
+                print(&orchestration::measure(config).await?)?;
+            }
+        }
+        Ok(Exit::Success)
+    }
+}
+
+fn machine() -> String {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let value = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        line.split_once(':').map(|(_, value)| value.trim().to_owned())
+    };
+    let processor =
+        value(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned());
+    let memory = value(&read("/proc/meminfo"), "MemTotal").unwrap_or_else(|| "memory unknown".to_owned());
+    let build = if cfg!(debug_assertions) {
+        "debug build: figures are not representative"
+    } else {
+        "release build"
+    };
+    format!(
+        "coursewright {}, {processor}, {threads} threads, {memory}, {build}",
+        env!("CARGO_PKG_VERSION")
+    )
+}

@@ -1,0 +1,104 @@
+//! What is printed at the end of a generation.
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use domain::lesson::LessonStatus;
+use domain::usage::MicroUsd;
+use store::course::Course;
+use store::lesson::StoredLesson;
+
+use super::table::{row, table};
+use crate::progress::{Board, Words, duration};
+
+/// The figures of a finished course.
+pub(super) fn finished(
+    course: &Course,
+    lessons: &[StoredLesson],
+    spent: MicroUsd,
+    board: &Board,
+    now: DateTime<Utc>,
+    words: Words,
+) -> String {
+    let sections = course
+        .structure
+        .as_ref()
+        .map_or(0, |structure| structure.sections.len());
+    let for_review = lessons
+        .iter()
+        .filter(|lesson| lesson.status == LessonStatus::NeedsReview)
+        .count();
+    let word_count: u64 = lessons.iter().map(|lesson| u64::from(lesson.word_count)).sum();
+    let mut rows = vec![
+        row([words.sections(), &sections.to_string()]),
+        row([words.lessons(), &with_review(lessons.len(), for_review, words)]),
+        row([words.words(), &word_count.to_string()]),
+    ];
+    if let Some(metadata) = &course.metadata {
+        rows.push(row([
+            words.quality(),
+            &format!("{:.2}", metadata.quality_scores.overall),
+        ]));
+        rows.push(row([words.tokens(), &metadata.total_tokens.total.to_string()]));
+    }
+    rows.push(row([words.cost(), &spent.to_string()]));
+    let (calls, skipped, retries) = board.calls();
+    let mut made = calls.to_string();
+    if skipped > 0 {
+        made = format!("{made} (+{skipped} {})", words.taken_over());
+    }
+    if retries > 0 {
+        made = format!("{made}, {}: {retries}", words.retries());
+    }
+    rows.push(row([words.calls(), &made]));
+    rows.push(row([words.time(), &duration(board.elapsed(now))]));
+    if let Some(first) = board.time_to_first_section() {
+        rows.push(row([words.first_section(), &duration(first)]));
+    }
+    format!("{}\n\n{}\n", title(course), table(&rows))
+}
+
+fn with_review(lessons: usize, for_review: usize, words: Words) -> String {
+    if for_review == 0 {
+        lessons.to_string()
+    } else {
+        format!("{lessons} ({for_review}: {})", words.needs_review())
+    }
+}
+
+/// The sections and lessons of a course that rests after its structure.
+pub(super) fn structure(course: &Course) -> String {
+    let mut lines = vec![title(course), String::new()];
+    for section in course.structure.iter().flat_map(|structure| &structure.sections) {
+        lines.push(format!(
+            "{:>3}. {}",
+            section.section_number, section.section_title
+        ));
+        lines.extend(
+            section
+                .lessons
+                .iter()
+                .map(|lesson| format!("     {:>3}. {}", lesson.lesson_number, lesson.lesson_title)),
+        );
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn title(course: &Course) -> String {
+    let title = course
+        .structure
+        .as_ref()
+        .map_or(&course.inputs.title, |structure| &structure.course_title);
+    format!("{title}\n{}", course.id)
+}
+
+/// Where the files are.
+pub(super) fn files(files: &[PathBuf], words: Words) -> String {
+    let paths = files
+        .iter()
+        .map(|path| format!("  {}", path.display()))
+        .collect::<Vec<_>>()
+        .join("\n");
+    format!("{}:\n{paths}", words.files())
+}

@@ -1,0 +1,327 @@
+//! Configuration: the only reader of the environment and of `coursewright.toml`.
+//!
+//! What is set later wins: built-in defaults, the file, variables `COURSEWRIGHT_*` (two underscores descend:
+//! `COURSEWRIGHT_POSTGRES__BIN_DIR`), flags of the command line. Secrets are held as secrets and never printed.
+
+mod environment;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use domain::error::ErrorKind;
+use domain::language::Language;
+use figment::Figment;
+use figment::providers::{Format as _, Serialized, Toml};
+use secrecy::SecretString;
+use url::Url;
+
+pub(crate) use environment::Environment;
+pub(crate) use settings::{ProviderSettings, Settings};
+
+/// The file in the configuration folder.
+const FILE_NAME: &str = "coursewright.toml";
+/// Variables with this prefix are settings.
+const PREFIX: &str = "COURSEWRIGHT_";
+/// Names the configuration file; not a setting itself.
+const CONFIG_VARIABLE: &str = "COURSEWRIGHT_CONFIG";
+
+/// The provider of the default routes.
+pub(crate) const OPENROUTER: &str = "openrouter";
+/// Where OpenRouter is.
+const OPENROUTER_URL: &str = "https://openrouter.ai/api/v1";
+/// The provider that `OPENAI_BASE_URL` or `OPENAI_API_KEY` sets up.
+pub(crate) const CUSTOM: &str = "custom";
+/// Where `OPENAI_API_KEY` is used when no `OPENAI_BASE_URL` says otherwise.
+const OPENAI_URL: &str = "https://api.openai.com/v1";
+
+/// What the command line adds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Flags {
+    /// `--config`.
+    pub(crate) config: Option<PathBuf>,
+    /// `--data-dir`.
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// A model provider that is set up.
+#[derive(Clone, Debug)]
+pub(crate) struct ProviderConfig {
+    /// The name in model cards and in the file.
+    pub(crate) name: String,
+    /// Up to and including the version.
+    pub(crate) base_url: Url,
+    /// The key, if one is needed and there.
+    pub(crate) api_key: Option<SecretString>,
+    /// Where the key came from, for messages: a variable's name.
+    pub(crate) key_source: Option<String>,
+    /// Calls at once; `None` is the client's default.
+    pub(crate) max_parallel: Option<usize>,
+    /// Fields added to every request.
+    pub(crate) extra: serde_json::Map<String, serde_json::Value>,
+    /// Headers added to every request.
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+/// Everything that is configured, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// The file that was read, if there is one.
+    pub(crate) file: Option<PathBuf>,
+    /// Database, models, logs.
+    pub(crate) data_dir: PathBuf,
+    /// What the file and `COURSEWRIGHT_*` say.
+    pub(crate) settings: Settings,
+    /// An own PostgreSQL instead of the private one.
+    pub(crate) database_url: Option<SecretString>,
+    /// The providers that are set up, in order of their names.
+    pub(crate) providers: Vec<ProviderConfig>,
+    /// The key of the remote embedding model.
+    pub(crate) embedding_key: Option<SecretString>,
+    /// The language of the user, by `LC_ALL`, `LC_MESSAGES` or `LANG`.
+    pub(crate) user_language: Language,
+    /// `LOG_LEVEL`, if it is set.
+    pub(crate) log_level: Option<String>,
+    /// Whether `LOG_FORMAT` asks for JSON.
+    pub(crate) log_json: bool,
+    /// `PATH`, for programs of the database and Python.
+    pub(crate) search_path: Option<OsString>,
+    /// The user that called `sudo`.
+    pub(crate) sudo_uid: Option<u32>,
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file named by `--config` is not there.
+    #[error("the configuration file {} does not exist", .0.display())]
+    NoFile(PathBuf),
+    /// A setting is unknown, or of the wrong kind.
+    #[error("the configuration cannot be used: {0}")]
+    Setting(Box<figment::Error>),
+    /// A URL is not one.
+    #[error("{setting} is not a URL: '{value}'")]
+    Url {
+        /// The setting or variable.
+        setting: String,
+        /// What it holds.
+        value: String,
+    },
+    /// A provider names a variable for its key that is not set.
+    #[error("provider '{provider}' takes its key from the variable {variable}, which is not set")]
+    NoKey {
+        /// The provider.
+        provider: String,
+        /// The variable.
+        variable: String,
+    },
+    /// There is no place for data.
+    #[error("there is no home folder to keep data in; set --data-dir or COURSEWRIGHT_DATA_DIR")]
+    NoHome,
+}
+
+impl ConfigError {
+    /// The kind for exit codes.
+    pub(crate) const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoFile(_) | Self::Setting(_) | Self::Url { .. } | Self::NoKey { .. } | Self::NoHome => {
+                ErrorKind::Setup
+            }
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file and the environment.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming the setting that is wrong.
+    pub(crate) fn load(flags: &Flags, environment: &Environment) -> Result<Self, ConfigError> {
+        let file = config_file(flags, environment)?;
+        let mut figment = Figment::new();
+        if let Some(path) = &file {
+            figment = figment.merge(Toml::file_exact(path));
+        }
+        for (name, value) in environment.with_prefix(PREFIX) {
+            if name != CONFIG_VARIABLE {
+                let key = name[PREFIX.len()..].to_lowercase().replace("__", ".");
+                figment = figment.merge(Serialized::global(&key, environment::parsed(value)));
+            }
+        }
+        let settings: Settings = figment
+            .extract()
+            .map_err(|error| ConfigError::Setting(Box::new(error)))?;
+        let data_dir = match flags.data_dir.clone().or_else(|| settings.data_dir.clone()) {
+            Some(folder) => folder,
+            None => {
+                default_folder(environment, "XDG_DATA_HOME", ".local/share").ok_or(ConfigError::NoHome)?
+            }
+        };
+        Ok(Self {
+            file,
+            data_dir: std::path::absolute(&data_dir).unwrap_or(data_dir),
+            database_url: environment.get("DATABASE_URL").map(SecretString::from),
+            providers: providers(&settings, environment)?,
+            embedding_key: key(
+                "embeddings",
+                settings.embeddings.api_key_env.as_deref(),
+                environment,
+            )?,
+            settings,
+            user_language: user_language(environment),
+            log_level: environment.get("LOG_LEVEL").map(str::to_owned),
+            log_json: environment
+                .get("LOG_FORMAT")
+                .is_some_and(|format| format.eq_ignore_ascii_case("json")),
+            search_path: environment.get_os("PATH").map(ToOwned::to_owned),
+            sudo_uid: environment.get("SUDO_UID").and_then(|uid| uid.parse().ok()),
+        })
+    }
+
+    /// The provider of this name, if it is set up.
+    pub(crate) fn provider(&self, name: &str) -> Option<&ProviderConfig> {
+        self.providers.iter().find(|provider| provider.name == name)
+    }
+
+    /// Where the configured embedding model is, if it is remote.
+    ///
+    /// # Errors
+    /// [`ConfigError::Url`] if the address is not one.
+    pub(crate) fn embedding_url(&self) -> Result<Option<Url>, ConfigError> {
+        let written = self.settings.embeddings.base_url.as_deref();
+        written
+            .map(|url| parsed_url("embeddings.base_url", url))
+            .transpose()
+    }
+
+    /// Where model files lie.
+    pub(crate) fn models_folder(&self) -> PathBuf {
+        self.data_dir.join("models")
+    }
+
+    /// Where the private database lies.
+    pub(crate) fn postgres_folder(&self) -> PathBuf {
+        self.data_dir.join("postgres")
+    }
+
+    /// Where the log is written.
+    pub(crate) fn log_file(&self) -> PathBuf {
+        self.data_dir.join("logs").join("coursewright.log")
+    }
+}
+
+fn config_file(flags: &Flags, environment: &Environment) -> Result<Option<PathBuf>, ConfigError> {
+    let named = flags
+        .config
+        .clone()
+        .or_else(|| environment.get_os(CONFIG_VARIABLE).map(PathBuf::from));
+    if let Some(path) = named {
+        return if path.is_file() {
+            Ok(Some(path))
+        } else {
+            Err(ConfigError::NoFile(path))
+        };
+    }
+    let usual =
+        default_folder(environment, "XDG_CONFIG_HOME", ".config").map(|folder| folder.join(FILE_NAME));
+    Ok(usual.filter(|path| path.is_file()))
+}
+
+/// A folder of the XDG base directory specification, with the program's name.
+fn default_folder(environment: &Environment, variable: &str, below_home: &str) -> Option<PathBuf> {
+    let base = match environment
+        .get_os(variable)
+        .map(Path::new)
+        .filter(|path| path.is_absolute())
+    {
+        Some(folder) => folder.to_path_buf(),
+        None => Path::new(environment.get_os("HOME")?).join(below_home),
+    };
+    Some(base.join("coursewright"))
+}
+
+fn user_language(environment: &Environment) -> Language {
+    ["LC_ALL", "LC_MESSAGES", "LANG"]
+        .iter()
+        .find_map(|variable| environment.get(variable))
+        .and_then(|locale| locale.split(['_', '.', '@']).next()?.parse().ok())
+        .unwrap_or(Language::English)
+}
+
+fn providers(settings: &Settings, environment: &Environment) -> Result<Vec<ProviderConfig>, ConfigError> {
+    let mut configured = settings.providers.clone();
+    if environment.get("OPENROUTER_API_KEY").is_some() {
+        let openrouter = configured.entry(OPENROUTER.to_owned()).or_default();
+        openrouter
+            .base_url
+            .get_or_insert_with(|| OPENROUTER_URL.to_owned());
+        openrouter
+            .api_key_env
+            .get_or_insert_with(|| "OPENROUTER_API_KEY".to_owned());
+    }
+    let base_url = environment.get("OPENAI_BASE_URL");
+    let has_key = environment.get("OPENAI_API_KEY").is_some();
+    if base_url.is_some() || has_key {
+        let custom = configured.entry(CUSTOM.to_owned()).or_default();
+        custom
+            .base_url
+            .get_or_insert_with(|| base_url.unwrap_or(OPENAI_URL).to_owned());
+        if has_key {
+            custom
+                .api_key_env
+                .get_or_insert_with(|| "OPENAI_API_KEY".to_owned());
+        }
+    }
+    configured
+        .into_iter()
+        .map(|(name, provider)| resolved(name, provider, environment))
+        .collect()
+}
+
+fn resolved(
+    name: String,
+    provider: ProviderSettings,
+    environment: &Environment,
+) -> Result<ProviderConfig, ConfigError> {
+    let written = match (provider.base_url, name.as_str()) {
+        (Some(url), _) => url,
+        (None, OPENROUTER) => OPENROUTER_URL.to_owned(),
+        (None, _) => String::new(),
+    };
+    Ok(ProviderConfig {
+        base_url: parsed_url(&format!("providers.{name}.base_url"), &written)?,
+        api_key: key(&name, provider.api_key_env.as_deref(), environment)?,
+        key_source: provider.api_key_env,
+        max_parallel: provider.max_parallel,
+        extra: provider.extra,
+        headers: provider.headers.into_iter().collect(),
+        name,
+    })
+}
+
+fn key(
+    provider: &str,
+    variable: Option<&str>,
+    environment: &Environment,
+) -> Result<Option<SecretString>, ConfigError> {
+    let Some(variable) = variable else { return Ok(None) };
+    environment
+        .get(variable)
+        .map(|key| Some(SecretString::from(key)))
+        .ok_or_else(|| ConfigError::NoKey {
+            provider: provider.to_owned(),
+            variable: variable.to_owned(),
+        })
+}
+
+fn parsed_url(setting: &str, value: &str) -> Result<Url, ConfigError> {
+    Url::parse(value)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .ok_or_else(|| ConfigError::Url {
+            setting: setting.to_owned(),
+            value: value.to_owned(),
+        })
+}

@@ -1,0 +1,85 @@
+//! The words of the display, in English and Russian.
+
+use domain::generation::Step;
+use domain::language::Language;
+
+/// The language of the display: the user's where it is Russian, else English.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Words {
+    /// English.
+    English,
+    /// Russian.
+    Russian,
+}
+
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident = $english:literal, $russian:literal;)+) => {
+        impl Words {
+            $($(#[$doc])*
+            pub(crate) const fn $name(self) -> &'static str {
+                match self { Self::English => $english, Self::Russian => $russian }
+            })+
+        }
+    };
+}
+
+words! {
+    /// Before counters of sections.
+    sections = "sections", "разделы";
+    /// Before counters of lessons.
+    lessons = "lessons", "уроки";
+    /// Tokens a second.
+    tokens_per_second = "tokens/s", "токенов/с";
+    /// Time since the beginning.
+    elapsed = "elapsed", "прошло";
+    /// Time that is probably left.
+    left = "left, about", "осталось около";
+    /// A section is there.
+    section = "Section", "Раздел";
+    /// A lesson is written.
+    lesson = "Lesson", "Урок";
+    /// Counter of words.
+    words = "words", "слов";
+    /// A lesson is below the threshold.
+    needs_review = "needs review", "требует проверки";
+    /// An attempt was rejected.
+    retry = "trying again", "повтор";
+    /// The structure is saved.
+    structure_ready = "Structure saved", "Структура сохранена";
+    /// Row of the summary.
+    quality = "quality", "качество";
+    /// Row of the summary.
+    tokens = "tokens", "токены";
+    /// Row of the summary.
+    cost = "cost", "стоимость";
+    /// Row of the summary.
+    time = "time", "время";
+    /// Row of the summary.
+    first_section = "first section after", "первый раздел через";
+    /// Row of the summary.
+    calls = "model calls", "вызовы модели";
+    /// Heading of the list of files.
+    files = "Files", "Файлы";
+    /// Attempts beyond the first.
+    retries = "tried again", "повторов";
+    /// Calls taken over from an earlier run.
+    taken_over = "taken over from before", "взято из прошлого запуска";
+}
+
+impl Words {
+    /// The words for a user of this language.
+    pub(crate) const fn of(language: Language) -> Self {
+        match language {
+            Language::Russian => Self::Russian,
+            _ => Self::English,
+        }
+    }
+
+    /// The name of a step.
+    pub(crate) const fn step(self, step: Step) -> &'static str {
+        match self {
+            Self::English => step.name_en(false),
+            Self::Russian => step.name_ru(false),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! From the configuration to what runs: models, their files, the database.
+
+mod files;
+mod plan;
+
+use std::sync::Arc;
+
+use domain::clock::{Clock, SystemClock};
+use llm::gateway::Models;
+use llm::provider::Embedder;
+use llm::provider::openai_compatible::embeddings::{EmbeddingModel, KindMarks, OpenAiEmbedder};
+use llm::provider::openai_compatible::{Endpoint, OpenAiCompatible};
+use secrecy::ExposeSecret;
+use store::Store;
+use store::StoreConfig;
+use store::cluster::{ClusterConfig, StartObserver};
+
+use crate::config::{Config, ProviderConfig};
+use crate::failure::Failure;
+pub(crate) use files::{Fetcher, Files, PullDisplay};
+pub(crate) use plan::{
+    BETTER_MODEL, DEFAULT_EMBEDDED, EMBEDDED, EMBEDDING_FILE, EmbeddingChoice, Plan, all_cards, embedded_file,
+};
+
+/// How OpenRouter shows who calls.
+const OPENROUTER_HEADERS: [(&str, &str); 1] = [("X-Title", "Coursewright")];
+
+/// Opens the database; `observer` hears of what takes long.
+///
+/// # Errors
+/// [`Failure`] that says what the machine lacks.
+pub(crate) async fn open_store(config: &Config, observer: &dyn StartObserver) -> Result<Store, Failure> {
+    Ok(Store::open(&store_config(config), observer).await?)
+}
+
+/// Which database, and where its programs are.
+pub(crate) fn store_config(config: &Config) -> StoreConfig {
+    let mut cluster = ClusterConfig::new(config.postgres_folder());
+    cluster.bin_dir.clone_from(&config.settings.postgres.bin_dir);
+    cluster.search_path.clone_from(&config.search_path);
+    cluster.may_fetch = config.settings.postgres.may_fetch;
+    cluster.sudo_uid = config.sudo_uid;
+    let database_url = config
+        .database_url
+        .as_ref()
+        .map(|url| url.expose_secret().to_owned());
+    StoreConfig {
+        database_url,
+        cluster,
+    }
+}
+
+/// The endpoint of a configured provider.
+pub(crate) fn endpoint(provider: &ProviderConfig) -> Endpoint {
+    let mut endpoint = Endpoint::new(
+        &provider.name,
+        provider.base_url.clone(),
+        provider.api_key.clone(),
+    );
+    if let Some(max_parallel) = provider.max_parallel {
+        endpoint.max_parallel = max_parallel;
+    }
+    endpoint.extra_body.clone_from(&provider.extra);
+    endpoint.extra_headers.clone_from(&provider.headers);
+    if provider.name == crate::config::OPENROUTER {
+        let own = OPENROUTER_HEADERS.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        endpoint.extra_headers.extend(own);
+    }
+    endpoint
+}
+
+/// Builds the door to all models of `plan`; the embedded ones' files are there already.
+///
+/// # Errors
+/// [`Failure`] if a provider or a route is set up wrongly.
+pub(crate) fn models(
+    config: &Config,
+    plan: &Plan,
+    files: &files::Files,
+    seed: u64,
+) -> Result<Models, Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let embedder = embedder(config, plan, files, &clock)?;
+    let mut builder = Models::builder(plan.cards.clone(), plan.routes.clone(), embedder).seed(seed);
+    for provider in &config.providers {
+        let client = OpenAiCompatible::new(endpoint(provider), &plan.cards, Arc::clone(&clock))?;
+        builder = builder.provider(Arc::new(client));
+    }
+    #[cfg(feature = "embedded")]
+    if let (Some(embedded), Some(path)) = (&plan.embedded, &files.model) {
+        builder = embedded::install(builder, &embedded.card, path);
+    }
+    Ok(builder.build(clock)?)
+}
+
+fn embedder(
+    config: &Config,
+    plan: &Plan,
+    files: &files::Files,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn Embedder>, Failure> {
+    match &plan.embedding {
+        EmbeddingChoice::Remote(base_url) => {
+            let settings = &config.settings.embeddings;
+            let endpoint = Endpoint::new("embeddings", base_url.clone(), config.embedding_key.clone());
+            let mut model = EmbeddingModel::jina_v3();
+            if let Some(id) = settings.model.as_ref().filter(|id| **id != model.model) {
+                let marks = |prefix: &str| KindMarks {
+                    prefix: prefix.to_owned(),
+                    task: None,
+                };
+                id.clone_into(&mut model.model);
+                model.query = marks(&settings.query_prefix);
+                model.passage = marks(&settings.passage_prefix);
+            }
+            model.dimensions = settings.dimensions.unwrap_or(model.dimensions);
+            Ok(Arc::new(OpenAiEmbedder::new(endpoint, model, Arc::clone(clock))?))
+        }
+        #[cfg(feature = "embedded")]
+        EmbeddingChoice::Embedded(file) => {
+            let path = files
+                .embedding
+                .as_ref()
+                .ok_or_else(|| Failure::setup("the embedding model is not there"))?;
+            Ok(Arc::new(llm::embedded::EmbeddedEmbedder::new(path, &file.name)))
+        }
+    }
+}
+
+#[cfg(feature = "embedded")]
+mod embedded {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use llm::budget::TokenCounter;
+    use llm::card::ModelCard;
+    use llm::embedded::{EmbeddedOptions, EmbeddedProvider};
+    use llm::gateway::ModelsBuilder;
+
+    /// Counts with the embedded model's own vocabulary.
+    #[derive(Debug)]
+    struct OwnVocabulary(Arc<EmbeddedProvider>);
+
+    impl TokenCounter for OwnVocabulary {
+        fn count(&self, text: &str) -> u32 {
+            u32::try_from(self.0.count_tokens(text)).unwrap_or(u32::MAX)
+        }
+    }
+
+    pub(super) fn install(builder: ModelsBuilder, card: &ModelCard, path: &Path) -> ModelsBuilder {
+        let mut options = EmbeddedOptions::new(path, &card.id);
+        options.context_tokens = card.context_window as usize;
+        let provider = Arc::new(EmbeddedProvider::new(options));
+        builder.counting_provider(Arc::clone(&provider) as _, Arc::new(OwnVocabulary(provider)))
+    }
+}

@@ -1,0 +1,8 @@
+//! The binary as its users meet it: a temporary home, a private PostgreSQL, a scripted provider over real HTTP.
+
+mod create;
+mod desk;
+mod guards;
+mod provider;
+mod refusals;
+mod resume;
