@@ -40,10 +40,10 @@ create table public.users (
   name text,
   role text not null check (role in ('student', 'instructor', 'admin', 'superadmin')),
   created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now()
+  updated_at timestamptz not null default now(),
+  unique (organization_id, id)
 );
 create unique index users_email on public.users (lower(email));
-create index users_organization on public.users (organization_id);
 
 create trigger organizations_touch before update on public.organizations
   for each row execute function app.touch_updated_at();

@@ -19,7 +19,7 @@ $$;
 create table public.courses (
   id uuid primary key,
   organization_id uuid not null references public.organizations on delete cascade,
-  owner_id uuid not null references public.users on delete cascade,
+  owner_id uuid not null,
   slug text not null check (length(slug) between 1 and 200),
   -- Inputs (2.0); the program's types own the finer limits.
   title text not null check (length(title) between 1 and 1000),
@@ -50,7 +50,9 @@ create table public.courses (
   version int not null default 0,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
-  unique (organization_id, slug)
+  unique (organization_id, slug),
+  -- Nobody owns a course of an organization that is not theirs, whatever their token says.
+  foreign key (organization_id, owner_id) references public.users (organization_id, id) on delete cascade
 );
 create index courses_owner on public.courses (owner_id, created_at desc);
 create index courses_organization on public.courses (organization_id, created_at desc);

@@ -296,18 +296,19 @@ impl Cluster {
     /// [`ClusterError::Io`] if the lock file cannot be used.
     pub async fn stop(self) -> Result<(), ClusterError> {
         let data = self.data_folder();
+        // First let go: changing a shared lock into an exclusive one lets go in between too, unseen.
+        self.users.unlock()?;
         while let Some(process) = server::running(&data) {
             if self.users.try_exclusive()? {
                 server::stop(&data, process).await;
                 break;
             }
-            // Refused: others share the lock, or the watcher has it and is stopping the server.
+            // Somebody has it: others share it, or the watcher has it alone until the server has ended.
             if self.users.try_shared()? {
-                if !self.users.try_exclusive()? {
+                self.users.unlock()?;
+                if server::running(&data) == Some(process) {
                     break;
                 }
-                server::stop(&data, process).await;
-                break;
             }
             tokio::time::sleep(POLL).await;
         }

@@ -94,8 +94,10 @@ pub(crate) async fn start(
 ) -> Result<i32, ClusterError> {
     observer.on_step(StartStep::Starting);
     let data = cluster.data_folder();
-    remove_foreign_pid_file(&data)?;
     let sockets = &cluster.sockets;
+    if running(&data).is_none() {
+        remove_leftovers(&data, sockets)?;
+    }
     let hba = sockets.join("pg_hba.conf");
     cluster
         .account
@@ -270,13 +272,17 @@ fn works_in(process: i32, data: &Path) -> bool {
     }
 }
 
-/// Removes the pid file of a server that is gone while its number answers still, as a zombie or as another
-/// program's: the server itself would refuse to start. All users wait at the set-up lock meanwhile, and the server
-/// still checks that no process of the old one holds its shared memory.
-fn remove_foreign_pid_file(data: &Path) -> Result<(), ClusterError> {
-    if noted_process(data).is_some() && running(data).is_none() {
-        let path = data.join("postmaster.pid");
-        fs::remove_file(&path).map_err(ClusterError::io("remove", &path))?;
+/// Removes what a server that is gone has left while its number answers still, as a zombie or as another program's:
+/// the server itself would refuse to start. All users wait at the set-up lock meanwhile, the folders belong to this
+/// cluster alone, and the server still checks that no process of the old one holds its shared memory.
+fn remove_leftovers(data: &Path, sockets: &Path) -> Result<(), ClusterError> {
+    let leftovers = [data.join("postmaster.pid"), sockets.join(".s.PGSQL.5432.lock"), sockets.join(".s.PGSQL.5432")];
+    for path in leftovers {
+        match fs::remove_file(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(ClusterError::io("remove", &path)(error)),
+        }
     }
     Ok(())
 }
