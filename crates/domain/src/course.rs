@@ -60,28 +60,36 @@ impl WishedStrategy {
 /// What the author asks for, as it came: nothing is checked yet. Only the title is required.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["title"]))]
 pub struct CourseRequest {
     /// The title.
+    #[schemars(length(min = limits::INPUT_TITLE.min, max = limits::INPUT_TITLE.max))]
     pub title: String,
     /// ISO 639-1 code or name; default: detected from the title.
     pub language: Option<String>,
     /// Name of a style; default `conversational`; an unknown one becomes that with a warning.
     pub style: Option<String>,
     /// For whom it is.
+    #[schemars(length(max = limits::INPUT_AUDIENCE_MAX))]
     pub target_audience: Option<String>,
     /// Guidance.
+    #[schemars(range(min = limits::DESIRED_LESSONS.min, max = limits::DESIRED_LESSONS.max))]
     pub desired_lessons_count: Option<i64>,
     /// Guidance.
+    #[schemars(range(min = limits::DESIRED_SECTIONS.min, max = limits::DESIRED_SECTIONS.max))]
     pub desired_modules_count: Option<i64>,
     /// Minutes of a lesson.
+    #[schemars(range(min = limits::LESSON_MINUTES.min, max = limits::LESSON_MINUTES.max))]
     pub lesson_duration_minutes: Option<i64>,
     /// Constraints.
+    #[schemars(length(max = limits::INPUT_OUTCOMES_MAX), inner(length(min = limits::INPUT_OUTCOME.min, max = limits::INPUT_OUTCOME.max)))]
     pub learning_outcomes: Vec<String>,
     /// What is done with what the author brings.
     pub content_strategy: WishedStrategy,
     /// Pause after the structure.
     pub review: bool,
     /// The most that may be spent.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub budget_usd: Option<f64>,
 }
 

@@ -1,5 +1,6 @@
 //! A whole course as one JSON document: what `--format json` writes and what other programs import.
 
+use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,12 @@ pub struct CourseDocument {
     /// [`SCHEMA_VERSION`] of the program that wrote it.
     #[schemars(range(min = 1))]
     pub schema_version: u32,
+    /// When the course was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generated_at: Option<DateTime<Utc>>,
+    /// What a reader should know of how it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
     /// What the author asked for.
     pub inputs: CourseInputs,
     /// What the analysis found out.
@@ -53,6 +60,8 @@ impl CourseDocument {
     pub const fn new(inputs: CourseInputs, structure: CourseStructure) -> Self {
         Self {
             schema_version: SCHEMA_VERSION,
+            generated_at: None,
+            notice: None,
             inputs,
             analysis: None,
             structure,

@@ -196,6 +196,7 @@ impl StepStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProgressStep {
     /// From 1.
+    #[schemars(range(min = 1, max = TOTAL_STEPS))]
     pub id: u8,
     /// The stored name.
     pub name: String,
@@ -215,14 +216,18 @@ pub struct ProgressStep {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GenerationProgress {
     /// The five steps.
+    #[schemars(length(min = TOTAL_STEPS, max = TOTAL_STEPS))]
     pub steps: Vec<ProgressStep>,
     /// 0 to 100; never goes down within one generation.
+    #[schemars(range(max = 100))]
     pub percentage: u8,
     /// Id of the step under way.
+    #[schemars(range(min = 1, max = TOTAL_STEPS))]
     pub current_step: u8,
     /// What is being done.
     pub message: String,
     /// Always 5.
+    #[schemars(extend("const" = TOTAL_STEPS))]
     pub total_steps: u8,
     /// Whether step 2 begins with documents.
     pub has_documents: bool,
@@ -261,10 +266,13 @@ pub struct ModelsUsed {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct QualityScores {
     /// Metadata against the inputs, 0 to 1 on the reference scale.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub metadata_similarity: f64,
     /// Each section against its brief.
+    #[schemars(inner(range(min = 0.0, max = 1.0)))]
     pub sections_similarity: Vec<f64>,
     /// 0.4 metadata + 0.6 mean of sections (generation 3.7).
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub overall: f64,
 }
 
@@ -285,6 +293,7 @@ pub struct GenerationMetadata {
     /// Tokens.
     pub total_tokens: StageTokens,
     /// Money.
+    #[schemars(range(min = 0.0))]
     pub cost_usd: f64,
     /// Times in milliseconds.
     pub duration_ms: StageTokens,
@@ -319,5 +328,76 @@ impl Spending {
     /// Whether 80 % of the budget are gone.
     pub fn is_near_limit(self) -> bool {
         self.spent > MicroUsd::ZERO && self.spent.as_usd() >= self.budget.as_usd() * BUDGET_WARNING_SHARE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_active_status_can_fail_or_be_cancelled() {
+        for status in GenerationStatus::ALL
+            .into_iter()
+            .filter(|status| status.is_active())
+        {
+            for end in [GenerationStatus::Failed, GenerationStatus::Cancelled] {
+                assert!(
+                    GenerationStatus::may_follow(Some(status), end),
+                    "{status:?} -> {end:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_ended_or_never_begun_can_only_be_pending() {
+        let ended = GenerationStatus::ALL
+            .into_iter()
+            .filter(|status| !status.is_active())
+            .map(Some);
+        for from in ended.chain([None]) {
+            assert_eq!(
+                GenerationStatus::successors(from),
+                [GenerationStatus::Pending],
+                "{from:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_status_is_reached_and_completion_only_from_the_end() {
+        for to in GenerationStatus::ALL {
+            let origins = GenerationStatus::ALL.into_iter().map(Some).chain([None]);
+            let origins: Vec<_> = origins
+                .filter(|&from| GenerationStatus::successors(from).contains(&to))
+                .collect();
+            assert!(!origins.is_empty(), "{to:?} is never reached");
+            if to == GenerationStatus::Completed {
+                assert_eq!(origins, [Some(GenerationStatus::Finalizing)]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_generation_never_goes_back() {
+        let place =
+            |status: GenerationStatus| GenerationStatus::ALL.iter().position(|&other| other == status);
+        for from in GenerationStatus::ALL
+            .into_iter()
+            .filter(|status| status.is_active())
+        {
+            for &to in GenerationStatus::successors(Some(from)) {
+                assert!(place(from) < place(to), "{from:?} -> {to:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn steps_are_numbered_from_one_and_named_for_front_ends() {
+        let ids: Vec<_> = Step::ALL.iter().map(|step| step.id()).collect();
+        assert_eq!(ids, [1, 2, 3, 4, TOTAL_STEPS]);
+        assert_eq!(Step::Understanding.name_ru(true), "Обработка документов");
+        assert_eq!(Step::Understanding.name_ru(false), "Анализ задачи");
     }
 }

@@ -43,3 +43,6 @@ fn published<T: JsonSchema>(name: &'static str) -> (&'static str, Value) {
 fn generator() -> SchemaGenerator {
     SchemaSettings::draft2020_12().into_generator()
 }
+
+#[cfg(test)]
+mod tests;

@@ -241,3 +241,6 @@ pub const fn lesson_words(minutes: u32) -> limits::Limit {
         limits::WORDS_A_MINUTE.max * minutes as usize,
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,15 +6,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 macro_rules! styles {
-    ($($variant:ident = $name:literal {
+    ($($(#[$default:ident])? $variant:ident = $name:literal {
         $title_en:literal, $title_ru:literal, $description_en:literal, $description_ru:literal $(,)?
     })+) => {
         /// How all texts of a course sound. A style never overrides pedagogy.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum Style {
             $(
                 #[doc = $description_en]
+                $(#[$default])?
                 $variant,
             )+
         }
@@ -57,6 +58,7 @@ styles! {
         "Exact terms, evidence and balanced argument.",
         "Точные термины, доказательства и взвешенные выводы.",
     }
+    #[default]
     Conversational = "conversational" {
         "Conversational", "Разговорный",
         "A colleague explains in plain words.",
@@ -156,12 +158,6 @@ styles! {
         "Exam preparation", "Подготовка к экзамену",
         "What is asked, how it is graded, how to answer in time.",
         "Что спрашивают, как оценивают и как успеть ответить.",
-    }
-}
-
-impl Default for Style {
-    fn default() -> Self {
-        Self::Conversational
     }
 }
 

@@ -219,3 +219,50 @@ fn fold(name: &str) -> String {
         .join(" ")
         .replace('ё', "е")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, expected: Option<(ExerciseType, bool)>) {
+        let read = ExerciseType::from_near_miss(name).map(|read| (read.exercise_type, read.is_exact));
+        assert_eq!(read, expected, "{name}");
+    }
+
+    #[test]
+    fn names_of_the_data_model_are_exact() {
+        for exercise_type in ExerciseType::ALL {
+            check(exercise_type.as_str(), Some((exercise_type, true)));
+        }
+    }
+
+    #[test]
+    fn near_misses_are_mapped_to_the_nearest() {
+        check("Case study", Some((ExerciseType::CaseStudy, false)));
+        check("CaseStudy", Some((ExerciseType::CaseStudy, false)));
+        check("CASE-STUDIES analysis", Some((ExerciseType::CaseStudy, false)));
+        check("role play", Some((ExerciseType::Simulation, false)));
+        check("Role-playing game", Some((ExerciseType::Simulation, false)));
+        check("project", Some((ExerciseType::HandsOn, false)));
+        check("hands-on lab", Some((ExerciseType::HandsOn, false)));
+        check("Coding exercise", Some((ExerciseType::HandsOn, false)));
+        check("multiple-choice quiz", Some((ExerciseType::Quiz, false)));
+        check(
+            "self-assessment quiz",
+            Some((ExerciseType::SelfAssessment, false)),
+        );
+        check("Group discussion", Some((ExerciseType::Discussion, false)));
+        check("reflective journal", Some((ExerciseType::Reflection, false)));
+        check("Кейс", Some((ExerciseType::CaseStudy, false)));
+        check("Ролевая игра", Some((ExerciseType::Simulation, false)));
+        check("Практическое задание", Some((ExerciseType::HandsOn, false)));
+        check("Обсуждение в группе", Some((ExerciseType::Discussion, false)));
+    }
+
+    #[test]
+    fn names_that_mean_no_type_are_not_guessed() {
+        check("", None);
+        check("lecture", None);
+        check("casein synthesis", None);
+    }
+}

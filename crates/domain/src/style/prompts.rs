@@ -5,6 +5,7 @@ use super::Style;
 impl Style {
     /// The instruction for a model, in English whatever the language of the course. Applied to every stage; a style
     /// never overrides pedagogy.
+    #[expect(clippy::too_many_lines, reason = "one text a style")]
     pub const fn prompt(self) -> &'static str {
         match self {
             Self::Academic => {

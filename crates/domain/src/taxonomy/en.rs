@@ -24,7 +24,8 @@ pub(super) const VERBS: &[(BloomLevel, &str)] = &[
          close collect combine communicate complete compute concatenate conduct configure connect control cook \
          coordinate copy count cut declare delete deliver demonstrate deploy deposit determine dictate display \
          download dramatize draw edit employ enable encrypt enter establish execute export extract fetch fill \
-         filter fix fold follow format give graph greet guide handle host implement import improve initialize join document highlight commit \
+         filter fix fold follow format give graph greet guide handle host implement import improve initialize \
+         join document highlight commit \
          insert install instantiate instruct iterate knead launch lead load log maintain make manage manipulate map \
          measure mix modify mount move multiply navigate negotiate obtain open operate order paint parameterize \
          participate perform persuade place play plot populate practice prepare present print process procure \

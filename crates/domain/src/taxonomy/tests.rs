@@ -347,7 +347,8 @@ fn human_objectives(folder: &Path) -> Vec<String> {
                 for (name, field) in fields {
                     match field.as_array().filter(|_| name == "objectives") {
                         Some(list) => {
-                            objectives.extend(list.iter().filter_map(|text| text.as_str().map(str::to_owned)))
+                            objectives
+                                .extend(list.iter().filter_map(|text| text.as_str().map(str::to_owned)));
                         }
                         None => collect(field, objectives),
                     }

@@ -44,7 +44,7 @@ pub fn validate_analysis(analysis: &AnalysisResult, ctx: &ValidationContext<'_>)
         &analysis.pedagogical_patterns,
     );
     checker.at("recommended_structure", |checker| {
-        check_scope(checker, &analysis.recommended_structure)
+        check_scope(checker, &analysis.recommended_structure);
     });
     checker.at("pedagogical_strategy", |checker| {
         let strategy = &analysis.pedagogical_strategy;
@@ -183,7 +183,7 @@ fn check_scope(checker: &mut Checker<'_>, scope: &RecommendedStructure) {
     );
     for (section, index) in scope.sections_breakdown.iter().zip(0..) {
         checker.at(&format!("sections_breakdown[{index}]"), |checker| {
-            check_plan(checker, section)
+            check_plan(checker, section);
         });
     }
     check_totals(checker, scope);

@@ -36,7 +36,7 @@ pub fn validate_lesson_content(
     checker.count("quiz", content.quiz.len(), limits::QUIZ_QUESTIONS);
     for (question, index) in content.quiz.iter().zip(0..) {
         checker.at(&format!("quiz[{index}]"), |checker| {
-            check_question(checker, question, lesson)
+            check_question(checker, question, lesson);
         });
     }
     check_length(&mut checker, content, lesson);

@@ -11,6 +11,9 @@ use crate::wording::normalize;
 /// Characters before and after a template variable within which words such as "template" show that it is taught.
 const TEACHING_REACH: usize = 48;
 
+/// Finds the byte ranges of one kind of placeholder.
+type Finder = fn(&str, Language) -> Vec<Range<usize>>;
+
 /// The first placeholder in `text`; `None` where there is none. Whole words count, and what stands in code, in
 /// quotes or beside words such as "template" is taught and not left over. An empty text is its own placeholder.
 pub fn find_placeholder(text: &str, language: Language) -> Option<String> {
@@ -27,8 +30,7 @@ pub fn find_placeholder(text: &str, language: Language) -> Option<String> {
             .iter()
             .any(|quote| quote.start <= span.start && span.end <= quote.end)
     };
-    let kinds: [fn(&str, Language) -> Vec<Range<usize>>; 5] =
-        [markers, brackets, template_variables, lone_ellipses, filler];
+    let kinds: [Finder; 5] = [markers, brackets, template_variables, lone_ellipses, filler];
     kinds
         .into_iter()
         .flat_map(|kind| kind(trimmed, language))

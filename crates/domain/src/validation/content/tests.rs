@@ -114,7 +114,8 @@ fn a_lesson_under_120_words_is_an_error() {
 fn repeated_sentences_are_errors_and_repeated_code_and_calls_are_not() {
     check(
         |content| {
-            content.summary = "A table is a set of rows that all have the same columns! Keep that.".to_owned()
+            content.summary =
+                "A table is a set of rows that all have the same columns! Keep that.".to_owned();
         },
         &[(Rule::SentenceRepeated, ERROR, "summary")],
     );
@@ -141,7 +142,7 @@ fn placeholders_and_other_languages_are_errors_also_in_lessons() {
     check(
         |content| {
             content.exercises[1].solution =
-                "Полный ответ называет таблицу, ключ и количество строк, которые вернул запрос.".to_owned()
+                "Полный ответ называет таблицу, ключ и количество строк, которые вернул запрос.".to_owned();
         },
         &[(Rule::Language, ERROR, "exercises[1].solution")],
     );
