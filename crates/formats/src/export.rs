@@ -16,9 +16,12 @@ mod tests;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use domain::analysis::AnalysisResult;
 use domain::course::CourseInputs;
 use domain::error::ErrorKind;
+use domain::generation::GenerationMetadata;
 use domain::lesson::LessonContent;
+use domain::quality::QualityReport;
 use domain::structure::CourseStructure;
 
 /// Everything that an export may show of a course. Texts are shown as they are stored: unchecked and hostile.
@@ -34,8 +37,12 @@ pub struct CourseView<'a> {
     pub notice: Option<&'a str>,
     /// When the course was made.
     pub generated_at: DateTime<Utc>,
+    /// What the analysis found out, for other programs.
+    pub analysis: Option<&'a AnalysisResult>,
+    /// What it took to make the course, for other programs.
+    pub metadata: Option<&'a GenerationMetadata>,
     /// The quality report (generation 3.7), where there is one.
-    pub quality: Option<serde_json::Value>,
+    pub quality: Option<&'a QualityReport>,
 }
 
 /// A finished export.
@@ -106,7 +113,7 @@ macro_rules! formats {
 formats! {
     /// One self-contained page to read, learn from and print.
     Html = "html", "html", "text/html; charset=utf-8", html::render;
-    /// One CommonMark file with YAML front matter, to edit elsewhere.
+    /// One `CommonMark` file with YAML front matter, to edit elsewhere.
     Markdown = "markdown", "md", "text/markdown; charset=utf-8", markdown::render;
     /// The course as data, described by a published JSON Schema.
     Json = "json", "json", "application/json", json::render;

@@ -20,11 +20,6 @@ impl SafeHtml {
     pub(super) const fn vouched(html: String) -> Self {
         Self(html)
     }
-
-    /// Whether there is nothing to show.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 impl fmt::Display for SafeHtml {
@@ -56,7 +51,7 @@ pub(super) fn html_all(texts: &[String]) -> Vec<SafeHtml> {
     texts.iter().map(|text| html(text)).collect()
 }
 
-/// The text as one line of CommonMark that means exactly the text.
+/// The text as one line of `CommonMark` that means exactly the text.
 pub(super) fn markdown(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut escaped = String::with_capacity(line.len());

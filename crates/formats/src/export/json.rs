@@ -1,37 +1,39 @@
-//! The course as data.
+//! The course as data: domain's document, pretty, as the published schema `course-export` describes it.
 
-use domain::course::CourseInputs;
-use domain::lesson::LessonContent;
-use domain::structure::CourseStructure;
-use serde::Serialize;
-use std::collections::BTreeMap;
+use domain::course_document::{CourseDocument, LessonDocument};
 
 use super::{CourseView, ExportError};
-
-#[derive(Serialize)]
-struct Document<'a> {
-    inputs: &'a CourseInputs,
-    structure: &'a CourseStructure,
-    lessons: &'a BTreeMap<u32, LessonContent>,
-    generated_at: chrono::DateTime<chrono::Utc>,
-    notice: Option<&'a str>,
-    quality: Option<&'a serde_json::Value>,
-}
 
 /// Writes the document.
 ///
 /// # Errors
 /// If a value cannot be serialised.
 pub(super) fn render(course: &CourseView<'_>) -> Result<Vec<u8>, ExportError> {
-    let document = Document {
-        inputs: course.inputs,
-        structure: course.structure,
-        lessons: course.lessons,
-        generated_at: course.generated_at,
-        notice: course.notice,
-        quality: course.quality.as_ref(),
-    };
-    let mut bytes = serde_json::to_vec_pretty(&document).map_err(ExportError::Json)?;
+    let mut bytes = serde_json::to_vec_pretty(&document(course)).map_err(ExportError::Json)?;
     bytes.push(b'\n');
     Ok(bytes)
+}
+
+fn document(course: &CourseView<'_>) -> CourseDocument {
+    let lessons = course
+        .structure
+        .lessons()
+        .filter_map(|(_, lesson)| {
+            let lesson_number = lesson.lesson_number;
+            let content = course.lessons.get(&lesson_number)?.clone();
+            Some(LessonDocument {
+                lesson_number,
+                content,
+            })
+        })
+        .collect();
+    CourseDocument {
+        generated_at: Some(course.generated_at),
+        notice: course.notice.map(str::to_owned),
+        analysis: course.analysis.cloned(),
+        lessons,
+        metadata: course.metadata.cloned(),
+        quality: course.quality.cloned(),
+        ..CourseDocument::new(course.inputs.clone(), course.structure.clone())
+    }
 }

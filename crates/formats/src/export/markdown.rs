@@ -1,4 +1,4 @@
-//! One CommonMark file with YAML front matter: to read anywhere and to edit elsewhere.
+//! One `CommonMark` file with YAML front matter: to read anywhere and to edit elsewhere.
 
 use comrak::nodes::NodeValue;
 use comrak::{Anchorizer, Arena, Options, parse_document};
@@ -6,7 +6,7 @@ use domain::lesson::{LessonContent, LessonStatus, QuizQuestion, WorkedExercise};
 use domain::structure::{Lesson, Section};
 use serde_json::json;
 
-use super::prose::{self, Place};
+use super::prose::{self, NO_HEADINGS, Place};
 use super::words::{self, Words};
 use super::{CourseView, ExportError, inline};
 
@@ -333,7 +333,7 @@ fn answer_text((question, number): (&QuizQuestion, usize)) -> String {
     let explanation = prose::markdown(
         &question.explanation,
         Place {
-            top_heading: BODY_HEADING,
+            top_heading: NO_HEADINGS,
             title: "",
         },
     );
@@ -348,7 +348,7 @@ fn list_of_bodies(texts: &[String]) -> String {
         .iter()
         .map(|text| {
             let place = Place {
-                top_heading: EXERCISE_HEADING,
+                top_heading: NO_HEADINGS,
                 title: "",
             };
             list_item("- ", &prose::markdown(text, place))

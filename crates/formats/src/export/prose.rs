@@ -12,8 +12,10 @@ use comrak::{Arena, Options, format_commonmark, format_html, parse_document};
 
 use super::inline::SafeHtml;
 
-/// The deepest heading of HTML and CommonMark.
+/// The deepest heading of HTML and `CommonMark`.
 const HEADING_MAX: u8 = 6;
+/// For bodies inside lists and answers, where a heading would tear the outline apart.
+pub(super) const NO_HEADINGS: u8 = HEADING_MAX + 1;
 /// Schemes that a link may have; every other link becomes its text.
 const LINK_SCHEMES: [&str; 3] = ["https://", "http://", "mailto:"];
 /// Raw tags that models put into Markdown and that do nothing but set letters.
@@ -24,7 +26,7 @@ const LETTER_TAGS: [&str; 8] = [
 /// Where a body stands in its document.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place<'a> {
-    /// The level that the body's highest heading gets.
+    /// The level that the body's highest heading gets; [`NO_HEADINGS`] makes bold lines of them.
     pub top_heading: u8,
     /// The heading above the body: models like to repeat it as their first line, which is then left out.
     pub title: &'a str,
@@ -50,7 +52,7 @@ pub(super) fn html(markdown: &str, place: Place<'_>) -> SafeHtml {
     SafeHtml::vouched(clean.trim().to_owned())
 }
 
-/// The body as CommonMark in which no block stays open and every heading fits below `place`.
+/// The body as `CommonMark` in which no block stays open and every heading fits below `place`.
 pub(super) fn markdown(markdown: &str, place: Place<'_>) -> String {
     let arena = Arena::new();
     let root = parse_document(&arena, markdown, &OPTIONS);
@@ -141,7 +143,11 @@ fn is_language_class(class: &str) -> bool {
 
 fn tame<'a>(arena: &'a Arena<'a>, root: &'a AstNode<'a>, place: Place<'_>) {
     leave_out_repeated_title(root, place.title);
-    fit_headings(root, place.top_heading);
+    if place.top_heading > HEADING_MAX {
+        embolden_headings(arena, root);
+    } else {
+        fit_headings(root, place.top_heading);
+    }
     let nodes: Vec<_> = root.descendants().collect();
     for node in nodes {
         let mut data = node.data.borrow_mut();
@@ -223,6 +229,23 @@ fn fit_headings<'a>(root: &'a AstNode<'a>, top: u8) {
                 level: top.saturating_add(depth).min(HEADING_MAX),
                 ..NodeHeading::default()
             };
+        }
+    }
+}
+
+/// Makes every heading a paragraph of bold text.
+fn embolden_headings<'a>(arena: &'a Arena<'a>, root: &'a AstNode<'a>) {
+    let nodes: Vec<_> = root.descendants().collect();
+    for node in nodes {
+        let is_heading = matches!(node.data.borrow().value, NodeValue::Heading(_));
+        if is_heading {
+            node.data.borrow_mut().value = NodeValue::Paragraph;
+            let strong = arena.alloc(AstNode::from(NodeValue::Strong));
+            while let Some(child) = node.first_child() {
+                child.detach();
+                strong.append(child);
+            }
+            node.append(strong);
         }
     }
 }

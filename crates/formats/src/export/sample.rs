@@ -45,6 +45,8 @@ impl Sample {
             lessons: &self.lessons,
             notice: self.notice.as_deref(),
             generated_at: DateTime::from_timestamp(MADE_AT_SECS, 0).unwrap_or_default(),
+            analysis: None,
+            metadata: None,
             quality: None,
         }
     }

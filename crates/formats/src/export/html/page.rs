@@ -3,10 +3,10 @@
 use askama::Template;
 use domain::language::Language;
 use domain::lesson::{LessonContent, LessonStatus, QuestionType, QuizQuestion, WorkedExercise};
-use domain::structure::{CourseStructure, Exercise, Lesson};
+use domain::structure::{CourseStructure, Lesson};
 
 use crate::export::inline::{self, SafeHtml};
-use crate::export::prose::{self, Place};
+use crate::export::prose::{self, NO_HEADINGS, Place};
 use crate::export::words::{self, Words};
 use crate::export::{CourseView, file_name};
 
@@ -29,7 +29,6 @@ pub(super) struct CoursePage<'a> {
     notice: Option<&'a str>,
     structure: &'a CourseStructure,
     overview: SafeHtml,
-    lesson_count: String,
     duration: String,
     outcomes: Vec<SafeHtml>,
     prerequisites: Vec<SafeHtml>,
@@ -47,7 +46,7 @@ pub(super) struct CoursePage<'a> {
 #[derive(Debug)]
 struct SectionPart<'a> {
     number: usize,
-    title: &'a str,
+    title: SafeHtml,
     description: SafeHtml,
     duration: String,
     objectives: Vec<SafeHtml>,
@@ -58,19 +57,19 @@ struct SectionPart<'a> {
 #[derive(Debug)]
 struct LessonPart<'a> {
     number: usize,
-    title: &'a str,
+    title: SafeHtml,
     duration: String,
     objectives: Vec<SafeHtml>,
-    previous: Option<Neighbour<'a>>,
-    next: Option<Neighbour<'a>>,
+    previous: Option<Neighbour>,
+    next: Option<Neighbour>,
     body: Body<'a>,
 }
 
 /// The lesson before or after.
 #[derive(Debug)]
-struct Neighbour<'a> {
+struct Neighbour {
     number: usize,
-    title: &'a str,
+    title: SafeHtml,
 }
 
 /// What there is to read.
@@ -79,16 +78,16 @@ enum Body<'a> {
     Written(Box<WrittenBody<'a>>),
     Planned {
         topics: Vec<SafeHtml>,
-        exercises: &'a [Exercise],
+        exercises: Vec<PlannedExercise>,
     },
 }
 
 #[derive(Debug)]
 struct WrittenBody<'a> {
     introduction: SafeHtml,
-    blocks: Vec<Titled<'a>>,
-    examples: Vec<Titled<'a>>,
-    exercises: Vec<ExercisePart<'a>>,
+    blocks: Vec<Titled>,
+    examples: Vec<Titled>,
+    exercises: Vec<ExercisePart>,
     quiz: Vec<QuestionPart>,
     summary: SafeHtml,
     further_reading: Vec<SafeHtml>,
@@ -97,15 +96,22 @@ struct WrittenBody<'a> {
 }
 
 #[derive(Debug)]
-struct Titled<'a> {
-    title: &'a str,
+struct Titled {
+    title: SafeHtml,
     body: SafeHtml,
 }
 
 #[derive(Debug)]
-struct ExercisePart<'a> {
+struct PlannedExercise {
     kind: &'static str,
-    title: &'a str,
+    title: SafeHtml,
+    description: SafeHtml,
+}
+
+#[derive(Debug)]
+struct ExercisePart {
+    kind: &'static str,
+    title: SafeHtml,
     instructions: SafeHtml,
     hints: Vec<SafeHtml>,
     solution: SafeHtml,
@@ -155,7 +161,6 @@ impl<'a> CoursePage<'a> {
             notice: course.notice,
             structure,
             overview: body(&structure.course_overview, 3, ""),
-            lesson_count: words.lesson_count(structure.lesson_count()),
             duration: words.minutes(minutes),
             outcomes: inline::html_all(&structure.learning_outcomes),
             prerequisites: inline::html_all(&structure.prerequisites),
@@ -172,7 +177,11 @@ impl<'a> CoursePage<'a> {
             word_count: words.number(written.iter().map(|content| u64::from(content.word_count)).sum()),
             written: written.len(),
             lessons_total: structure.lesson_count(),
-            quality: course.quality.as_ref().and_then(overall_score),
+            quality: course
+                .quality
+                .and_then(|report| report.scores.as_ref())
+                .or(course.metadata.map(|metadata| &metadata.quality_scores))
+                .map(|scores| format!("{:.2}", scores.overall)),
         }
     }
 
@@ -184,10 +193,10 @@ impl<'a> CoursePage<'a> {
     }
 }
 
-/// The overall score of a quality report (generation 3.7), in hundredths.
-fn overall_score(report: &serde_json::Value) -> Option<String> {
-    let score = report.get("scores").unwrap_or(report).get("overall")?.as_f64()?;
-    Some(format!("{score:.2}"))
+impl LessonPart<'_> {
+    const fn is_written(&self) -> bool {
+        matches!(self.body, Body::Written(_))
+    }
 }
 
 fn sections<'a>(course: &CourseView<'a>, words: &'static Words) -> Vec<SectionPart<'a>> {
@@ -196,7 +205,7 @@ fn sections<'a>(course: &CourseView<'a>, words: &'static Words) -> Vec<SectionPa
         let index = index?;
         all.get(index).map(|lesson| Neighbour {
             number: index + 1,
-            title: &lesson.lesson_title,
+            title: inline::html(&lesson.lesson_title),
         })
     };
     let mut index = 0;
@@ -207,7 +216,7 @@ fn sections<'a>(course: &CourseView<'a>, words: &'static Words) -> Vec<SectionPa
             lessons.push(LessonPart {
                 // Counted here: anchors stay distinct even if the numbers of an edited structure are not.
                 number: index + 1,
-                title: &lesson.lesson_title,
+                title: inline::html(&lesson.lesson_title),
                 duration: words.minutes(lesson.estimated_duration_minutes),
                 objectives: inline::html_all(&lesson.lesson_objectives),
                 previous: neighbour(index.checked_sub(1)),
@@ -223,7 +232,7 @@ fn sections<'a>(course: &CourseView<'a>, words: &'static Words) -> Vec<SectionPa
             .sum();
         parts.push(SectionPart {
             number,
-            title: &section.section_title,
+            title: inline::html(&section.section_title),
             description: inline::html(&section.section_description),
             duration: words.minutes(minutes),
             objectives: inline::html_all(&section.learning_objectives),
@@ -241,7 +250,15 @@ fn lesson_body<'a>(
     let Some(content) = content else {
         return Body::Planned {
             topics: inline::html_all(&lesson.key_topics),
-            exercises: &lesson.practical_exercises,
+            exercises: lesson
+                .practical_exercises
+                .iter()
+                .map(|exercise| PlannedExercise {
+                    kind: words.exercise_name(exercise.exercise_type),
+                    title: inline::html(&exercise.exercise_title),
+                    description: inline::html(&exercise.exercise_description),
+                })
+                .collect(),
         };
     };
     let waits = matches!(content.status, LessonStatus::NeedsReview);
@@ -251,7 +268,7 @@ fn lesson_body<'a>(
             .blocks
             .iter()
             .map(|block| Titled {
-                title: &block.title,
+                title: inline::html(&block.title),
                 body: body(&block.body, BODY_HEADING, &block.title),
             })
             .collect(),
@@ -259,7 +276,7 @@ fn lesson_body<'a>(
             .examples
             .iter()
             .map(|example| Titled {
-                title: &example.title,
+                title: inline::html(&example.title),
                 body: body(&example.body, BODY_HEADING, &example.title),
             })
             .collect(),
@@ -273,23 +290,23 @@ fn lesson_body<'a>(
         further_reading: content
             .further_reading
             .iter()
-            .map(|text| body(text, EXERCISE_HEADING, ""))
+            .map(|text| body(text, NO_HEADINGS, ""))
             .collect(),
         review: waits.then(|| words::failed_checks(&content.quality.checks).collect()),
     }))
 }
 
-fn exercise_part<'a>(exercise: &'a WorkedExercise, words: &'static Words) -> ExercisePart<'a> {
+fn exercise_part(exercise: &WorkedExercise, words: &'static Words) -> ExercisePart {
     ExercisePart {
         kind: words.exercise_name(exercise.exercise_type),
-        title: &exercise.title,
+        title: inline::html(&exercise.title),
         instructions: body(&exercise.instructions, EXERCISE_HEADING, &exercise.title),
         hints: exercise
             .hints
             .iter()
-            .map(|hint| body(hint, EXERCISE_HEADING, ""))
+            .map(|hint| body(hint, NO_HEADINGS, ""))
             .collect(),
-        solution: body(&exercise.solution, EXERCISE_HEADING, words.solution),
+        solution: body(&exercise.solution, NO_HEADINGS, words.solution),
     }
 }
 
@@ -308,7 +325,7 @@ fn question_part(question: &QuizQuestion) -> QuestionPart {
                 correct: question.correct_answers.contains(&index),
             })
             .collect(),
-        explanation: body(&question.explanation, EXERCISE_HEADING, ""),
+        explanation: body(&question.explanation, NO_HEADINGS, ""),
     }
 }
 

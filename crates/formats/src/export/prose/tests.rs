@@ -56,6 +56,18 @@ fn headings_fit_below_their_place_without_gaps() {
 }
 
 #[test]
+fn headings_inside_lists_are_bold_lines() {
+    let place = Place {
+        top_heading: NO_HEADINGS,
+        title: "",
+    };
+    assert_eq!(
+        html("## a *b*\n\nc", place).to_string(),
+        "<p><strong>a <em>b</em></strong></p>\n<p>c</p>"
+    );
+}
+
+#[test]
 fn a_repeated_title_is_left_out_once() {
     check_html(
         "## 1. *Staging* Changes:\n\ntext",
