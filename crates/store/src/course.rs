@@ -326,7 +326,11 @@ pub async fn save_completion(
         .bind(to_json(report, "quality report")?)
         .execute(tx.connection())
         .await?;
-    if saved.rows_affected() == 0 { Err(not_found(&id.to_string())) } else { Ok(()) }
+    if saved.rows_affected() == 0 {
+        Err(not_found(&id.to_string()))
+    } else {
+        Ok(())
+    }
 }
 
 pub(crate) fn not_found(key: &str) -> StoreError {
@@ -405,7 +409,10 @@ impl CourseRow {
                 .generation_metadata
                 .map(|json| from_json(json, "generation metadata"))
                 .transpose()?,
-            quality: self.quality_report.map(|json| from_json(json, "quality report")).transpose()?,
+            quality: self
+                .quality_report
+                .map(|json| from_json(json, "quality report"))
+                .transpose()?,
             current_generation_id: self.current_generation_id.map(GenerationId::from_uuid),
             version: self.version.cast_unsigned(),
             created_at: self.created_at,

@@ -84,9 +84,8 @@ impl StoreError {
             Self::Forbidden(_) => ErrorKind::Forbidden,
             Self::Conflict(_) | Self::IllegalTransition(_) | Self::LostLease(_) => ErrorKind::Conflict,
             Self::TooManyGenerations { .. } => ErrorKind::LimitReached,
-            Self::Shape { .. } => ErrorKind::Internal,
             Self::Database(cause) if is_transient(cause) => ErrorKind::Unavailable,
-            Self::Database(_) => ErrorKind::Internal,
+            Self::Shape { .. } | Self::Database(_) => ErrorKind::Internal,
         }
     }
 

@@ -276,7 +276,11 @@ fn works_in(process: i32, data: &Path) -> bool {
 /// the server itself would refuse to start. All users wait at the set-up lock meanwhile, the folders belong to this
 /// cluster alone, and the server still checks that no process of the old one holds its shared memory.
 fn remove_leftovers(data: &Path, sockets: &Path) -> Result<(), ClusterError> {
-    let leftovers = [data.join("postmaster.pid"), sockets.join(".s.PGSQL.5432.lock"), sockets.join(".s.PGSQL.5432")];
+    let leftovers = [
+        data.join("postmaster.pid"),
+        sockets.join(".s.PGSQL.5432.lock"),
+        sockets.join(".s.PGSQL.5432"),
+    ];
     for path in leftovers {
         match fs::remove_file(&path) {
             Ok(()) => {}

@@ -84,6 +84,15 @@ async fn the_trigger_allows_exactly_the_legal_changes() {
     }
 }
 
+/// Old and new status, actor, source, generation.
+type Change = (
+    Option<String>,
+    String,
+    Option<uuid::Uuid>,
+    String,
+    Option<uuid::Uuid>,
+);
+
 #[tokio::test]
 async fn history_names_who_and_whence() {
     let world = World::new().await;
@@ -95,7 +104,7 @@ async fn history_names_who_and_whence() {
         .with_system(async |tx| lifecycle::begin_stage(tx, &claimed.lease, &claimed.job, "begun").await)
         .await
         .unwrap();
-    let history: Vec<(Option<String>, String, Option<uuid::Uuid>, String, Option<uuid::Uuid>)> = sqlx::query_as(
+    let history: Vec<Change> = sqlx::query_as(
         "select old_status, new_status, actor_id, source, generation_id from generation_status_history order by id",
     )
     .fetch_all(&mut world.superuser().await)
