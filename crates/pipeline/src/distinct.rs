@@ -18,7 +18,19 @@ pub(crate) async fn choose(
     candidates: &[String],
     count: usize,
 ) -> Result<Vec<String>, PipelineError> {
-    let texts: Vec<String> = taken.iter().chain(candidates).cloned().collect();
+    let specific: Vec<String> = candidates
+        .iter()
+        .filter(|text| !is_generic(text))
+        .cloned()
+        .collect();
+    let generic = candidates.iter().filter(|text| is_generic(text)).cloned();
+    // What says nothing in particular is taken only where nothing else is left.
+    let candidates: Vec<String> = if specific.len() >= count {
+        specific
+    } else {
+        specific.into_iter().chain(generic).collect()
+    };
+    let texts: Vec<String> = taken.iter().chain(&candidates).cloned().collect();
     let vectors = embed(run, &texts).await?;
     let threshold = run.calibration().duplicate_threshold;
     Ok(pick(
@@ -28,6 +40,42 @@ pub(crate) async fn choose(
         threshold,
         count,
     ))
+}
+
+/// Words that every course could have in a title.
+const GENERIC_WORDS: [&str; 20] = [
+    "basics",
+    "fundamentals",
+    "introduction",
+    "overview",
+    "tips",
+    "resources",
+    "challenges",
+    "projects",
+    "conclusion",
+    "glossary",
+    "practices",
+    "principles",
+    "understanding",
+    "advanced",
+    "summary",
+    "topics",
+    "concepts",
+    "essentials",
+    "основы",
+    "введение",
+];
+
+/// Whether a title could stand in any course.
+fn is_generic(text: &str) -> bool {
+    folded(text).split(' ').any(|word| GENERIC_WORDS.contains(&word))
+}
+
+/// Several lists as one: all first entries, then all second ones, so that the teaching order stays.
+pub(crate) fn interleaved(lists: Vec<Vec<String>>) -> Vec<String> {
+    let longest = lists.iter().map(Vec::len).max().unwrap_or(0);
+    let places = (0..longest).flat_map(|place| lists.iter().filter_map(move |list| list.get(place)));
+    places.cloned().collect()
 }
 
 /// The first `taken` texts are no candidates. Exact repeats are never chosen.

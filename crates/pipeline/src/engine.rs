@@ -68,6 +68,8 @@ pub(crate) struct Question<'a> {
     pub(crate) schema: Value,
     /// The longest answer in tokens.
     pub(crate) max_output_tokens: u32,
+    /// The temperature of a small model's first attempt where variety is wanted.
+    pub(crate) temperature: Option<f32>,
     /// The rules.
     pub(crate) check: Option<Check<'a>>,
     /// The semantic gate.
@@ -230,6 +232,9 @@ impl Run {
         let mut schema = question.schema.clone();
         let mut fields = Vec::new();
         let mut messages = vec![Message::system(&question.prompt.system)];
+        if let Some((shot, reply)) = &question.prompt.shot {
+            messages.extend([Message::user(shot), Message::assistant(reply)]);
+        }
         match (manner, best) {
             (Manner::Fields, Some(best)) => {
                 fields = offending_fields(question, best);
@@ -298,14 +303,14 @@ impl Run {
             name: question.shape.to_owned(),
             schema: asked.schema.clone(),
         });
-        // Small models lose the thread at the ladder's first temperature.
-        let coolest = if self.is_small() {
-            SMALL_TEMPERATURE
+        // Small models lose the thread at the ladder's first temperature, unless variety is what is wanted.
+        let coolest = question.temperature.unwrap_or(SMALL_TEMPERATURE);
+        spec.sampling.temperature = if self.is_small() {
+            coolest
         } else {
             step.temperature
         };
-        spec.sampling.temperature = step.temperature.min(coolest);
-        spec.sampling.seed = Some(self.seed_for(&hash));
+        spec.sampling.seed = Some(self.seed_for(&format!("{} {hash}", question.name())));
         spec.idle_timeout = self.idle_timeout();
         let log = Attempts::default();
         let tokens = TokenTicker {
@@ -479,7 +484,7 @@ impl Verdict {
 }
 
 /// The temperature of a model that is asked for small pieces: measured, above it the smallest lose the thread.
-const SMALL_TEMPERATURE: f32 = 0.45;
+const SMALL_TEMPERATURE: f32 = 0.5;
 
 struct Asked {
     messages: Vec<Message>,

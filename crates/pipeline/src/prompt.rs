@@ -1,7 +1,7 @@
 //! Prompts: files of our own wording, each with a version, rendered from data.
 //!
-//! A file has a front matter with its version and the parts `[system]`, `[user]` and, where a minimal example
-//! helps a model that failed before, `[example]`. Everything that came from people, documents or models goes
+//! A file has a front matter with its version and the parts `[system]`, where a small model needs to see one
+//! `[shot]` and `[reply]`, then `[user]`, and where a minimal example helps a model that failed before `[example]`. Everything that came from people, documents or models goes
 //! through the filter `data`, which delimits it so that it cannot pose as an instruction (generation 3.8).
 
 use std::collections::BTreeMap;
@@ -64,6 +64,8 @@ pub(crate) struct Prompt {
     pub(crate) system: String,
     /// The question.
     pub(crate) user: String,
+    /// A question on another topic and its answer, shown before the question: small models follow what they see.
+    pub(crate) shot: Option<(String, String)>,
     /// A minimal valid answer, for the fourth attempt.
     pub(crate) example: Option<String>,
 }
@@ -72,7 +74,7 @@ pub(crate) struct Prompt {
 #[derive(Debug)]
 pub(crate) struct Prompts {
     environment: Environment<'static>,
-    versions: BTreeMap<&'static str, (u32, bool)>,
+    versions: BTreeMap<&'static str, (u32, bool, bool)>,
 }
 
 impl Prompts {
@@ -99,6 +101,8 @@ impl Prompts {
             })?;
             for (part, source) in [
                 ("system", Some(file.system)),
+                ("shot", file.shot.map(|(shot, _)| shot)),
+                ("reply", file.shot.map(|(_, reply)| reply)),
                 ("user", Some(file.user)),
                 ("example", file.example),
             ] {
@@ -110,7 +114,7 @@ impl Prompts {
                         reason: error.to_string(),
                     })?;
             }
-            versions.insert(name, (file.version, file.example.is_some()));
+            versions.insert(name, (file.version, file.shot.is_some(), file.example.is_some()));
         }
         Ok(Self {
             environment,
@@ -123,7 +127,7 @@ impl Prompts {
     /// # Errors
     /// [`PipelineError::Prompt`] if the file asks for data that is not there.
     pub(crate) fn render(&self, name: &str, data: &Value) -> Result<Prompt, PipelineError> {
-        let Some((&name, &(version, has_example))) = self.versions.get_key_value(name) else {
+        let Some((&name, &(version, has_shot, has_example))) = self.versions.get_key_value(name) else {
             return Err(PipelineError::Prompt {
                 name: "unknown",
                 reason: format!("no prompt '{name}'"),
@@ -139,11 +143,17 @@ impl Prompts {
                     reason: error.to_string(),
                 })
         };
+        let shot = if has_shot {
+            Some((part("shot")?, part("reply")?))
+        } else {
+            None
+        };
         let example = if has_example { Some(part("example")?) } else { None };
         Ok(Prompt {
             name,
             version,
             system: part("system")?,
+            shot,
             user: part("user")?,
             example,
         })
@@ -153,6 +163,7 @@ impl Prompts {
 struct PromptFile<'a> {
     version: u32,
     system: &'a str,
+    shot: Option<(&'a str, &'a str)>,
     user: &'a str,
     example: Option<&'a str>,
 }
@@ -167,7 +178,11 @@ impl<'a> PromptFile<'a> {
             .parse()
             .ok()?;
         let (_, after_system) = body.split_once("[system]\n")?;
-        let (system, after_user) = after_system.split_once("[user]\n")?;
+        let (before_user, after_user) = after_system.split_once("[user]\n")?;
+        let (system, shot) = match before_user.split_once("[shot]\n") {
+            Some((system, shot)) => (system, Some(shot.split_once("[reply]\n")?)),
+            None => (before_user, None),
+        };
         let (user, example) = match after_user.split_once("[example]\n") {
             Some((user, example)) => (user, Some(example)),
             None => (after_user, None),
@@ -175,6 +190,7 @@ impl<'a> PromptFile<'a> {
         Some(Self {
             version,
             system,
+            shot,
             user,
             example,
         })

@@ -170,11 +170,6 @@ impl Pieces {
         format!("{capital}{letters}{{{least},{most}}}{last}\\.")
     }
 
-    /// From `fewest` to `most` sentences of ordinary length.
-    pub(crate) fn sentences(self, fewest: usize, most: usize) -> Value {
-        self.sentences_of(fewest, most, 25, 170)
-    }
-
     /// From `fewest` to `most` sentences of `shortest` to `longest` characters each.
     pub(crate) fn sentences_of(self, fewest: usize, most: usize, shortest: usize, longest: usize) -> Value {
         let sentence = self.sentence_pattern(shortest, longest);
@@ -285,19 +280,19 @@ mod tests {
             false,
         );
         check(
-            &english.sentences(2, 2),
+            &english.sentences_of(2, 2, 25, 170),
             "Bees live in colonies of many thousands. They need water in every season.",
             true,
         );
         check(
-            &english.sentences(2, 2),
+            &english.sentences_of(2, 2, 25, 170),
             "Bees live in colonies of many thousands.",
             false,
         );
         let russian = Pieces::new(Language::Russian);
         check(&russian.phrase(10, 80), "Устройство улья и рамок", true);
         check(
-            &russian.sentences(1, 1),
+            &russian.sentences_of(1, 1, 25, 170),
             "Пчёлы живут семьями по несколько тысяч особей.",
             true,
         );

@@ -20,13 +20,18 @@ use crate::data;
 use crate::distinct;
 use crate::engine::{Effort, Question};
 use crate::error::PipelineError;
+use crate::prompt::Prompt;
 use crate::schema::{Pieces, list, object, one_of};
 use crate::vars::vars;
 
 /// Tokens of the longest answer to a small question.
 const PIECE_OUTPUT_TOKENS: u32 = 700;
-/// More parts are asked for than are used: those that repeat others are dropped.
+/// More parts are asked for than are used: those that repeat others or say nothing are dropped.
 const SPARE_AREAS: usize = 3;
+/// Lists of parts that are asked for; what several lists have to offer is better than the rest of one.
+const AREA_LISTS: u32 = 2;
+/// The temperature of those lists: they shall differ.
+const AREA_TEMPERATURE: f32 = 0.7;
 
 #[derive(Deserialize)]
 struct Topic {
@@ -83,7 +88,11 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
     let wanted = run.inputs().desired_modules_count.map(|count| count as usize);
     // How many parts a broad topic needs; fewer are used when the topic turns out narrow.
     let asked_areas = wanted.unwrap_or(sections_of(TopicComplexity::Broad)) + SPARE_AREAS;
-    let (topic, motives, areas) = tokio::try_join!(
+    let lists = futures::future::try_join_all((1..=AREA_LISTS).map(|number| {
+        let context = vars! { course, count => asked_areas };
+        areas(run, number, context, asked_areas)
+    }));
+    let (topic, motives, lists) = tokio::try_join!(
         piece::<Topic>(
             run,
             "classification.topic",
@@ -98,26 +107,25 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
             0,
             "small_context",
             context.clone(),
-            motives_shape(run)
+            motives_shape(run),
         ),
-        piece::<Areas>(
-            run,
-            "scope.areas",
-            0,
-            "small_areas",
-            vars! { course, count => asked_areas },
-            areas_shape(run, asked_areas),
-        ),
+        lists,
     )?;
     let (topic, mut classification_effort) = topic;
     let (motives, effort) = motives;
     classification_effort.add(&effort);
-    let (candidates, mut scope_effort) = areas;
+    let mut scope_effort = Effort::default();
+    let mut candidates = Vec::new();
+    for (list, effort) in lists {
+        scope_effort.add(&effort);
+        candidates.push(list.areas);
+    }
+    let candidates = distinct::interleaved(candidates);
     let section_count = wanted.unwrap_or_else(|| sections_of(topic.complexity));
     let areas = distinct::choose(
         run,
         std::slice::from_ref(&run.inputs().title),
-        &candidates.areas,
+        &candidates,
         section_count,
     )
     .await?;
@@ -179,6 +187,21 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
     })
 }
 
+/// One list of parts.
+async fn areas(
+    run: &Run,
+    number: u32,
+    data: minijinja::Value,
+    count: usize,
+) -> Result<(Areas, Effort), PipelineError> {
+    let prompt = run.prompts().render("small_areas", &data)?;
+    let question = Question {
+        temperature: Some(AREA_TEMPERATURE),
+        ..question("scope.areas", number, prompt, areas_shape(run, count))
+    };
+    answer_of(run, question).await
+}
+
 /// Sections of a course when nobody says, by the width of its topic: three or four lessons each.
 const fn sections_of(complexity: TopicComplexity) -> usize {
     match complexity {
@@ -196,25 +219,36 @@ async fn piece<T: DeserializeOwned>(
     data: minijinja::Value,
     schema: Value,
 ) -> Result<(T, Effort), PipelineError> {
-    let question = Question {
+    let prompt = run.prompts().render(prompt, &data)?;
+    answer_of(run, question(phase, batch, prompt, schema)).await
+}
+
+fn question(phase: &'static str, batch: u32, prompt: Prompt, schema: Value) -> Question<'static> {
+    Question {
         stage: Stage::Analysis,
         phase: phase.to_owned(),
         batch,
         work: Work::Analysis,
         complexity: None,
-        prompt: run.prompts().render(prompt, &data)?,
+        prompt,
         hint: None,
         shape: "answer",
         schema,
         max_output_tokens: PIECE_OUTPUT_TOKENS,
+        temperature: None,
         check: None,
         gate: None,
-    };
+    }
+}
+
+async fn answer_of<T: DeserializeOwned>(
+    run: &Run,
+    question: Question<'_>,
+) -> Result<(T, Effort), PipelineError> {
+    let what = question.name();
     let answer = run.ask(question).await?;
-    let result = serde_json::from_value(answer.value).map_err(|cause| PipelineError::Shape {
-        what: format!("the analysis piece {phase}"),
-        cause,
-    })?;
+    let result =
+        serde_json::from_value(answer.value).map_err(|cause| PipelineError::Shape { what, cause })?;
     Ok((result, answer.effort))
 }
 
@@ -248,7 +282,7 @@ fn topic_shape(run: &Run) -> Value {
 fn motives_shape(run: &Run) -> Value {
     let pieces = Pieces::new(run.language());
     // Two sentences of 50 characters reach the least length of each text (data model 2.4).
-    let text = || pieces.sentences_of(2, 2, 50, 130);
+    let text = || pieces.sentences_of(2, 2, 50, 160);
     object([
         ("why_matters_context", text()),
         ("motivators", text()),

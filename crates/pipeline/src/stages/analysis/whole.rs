@@ -49,7 +49,7 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
     let check: Check<'_> =
         Box::new(
             |value| match serde_json::from_value::<RecommendedStructure>(value.clone()) {
-                Ok(structure) => validate_scope(&structure, &run.rules()),
+                Ok(structure) => validate_scope(&with_own_sums(structure), &run.rules()),
                 Err(error) => vec![Finding::new(Rule::Count, Severity::Error, "", error.to_string())],
             },
         );
@@ -68,6 +68,14 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
         expert,
         synthesis,
     })
+}
+
+/// The plan with sums of ours: a model that adds up wrongly need not be asked again.
+fn with_own_sums(mut structure: RecommendedStructure) -> RecommendedStructure {
+    let sections = &structure.sections_breakdown;
+    structure.total_lessons = sections.iter().map(|plan| plan.estimated_lessons).sum();
+    structure.total_sections = u32::try_from(sections.len()).unwrap_or(u32::MAX);
+    structure
 }
 
 async fn phase<T: JsonSchema + DeserializeOwned>(
@@ -89,6 +97,7 @@ async fn phase<T: JsonSchema + DeserializeOwned>(
         shape: phase,
         schema: schema::of::<T>(),
         max_output_tokens: PHASE_OUTPUT_TOKENS,
+        temperature: None,
         check,
         gate,
     };

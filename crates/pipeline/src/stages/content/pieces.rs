@@ -140,7 +140,7 @@ pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, Pipe
 
 impl Asker<'_> {
     async fn introduction(&self) -> Result<String, PipelineError> {
-        let shape = object([("text", self.pieces.sentences_of(3, 3, 35, 150))]);
+        let shape = object([("text", self.pieces.sentences_of(3, 3, 35, 190))]);
         let answer: Text = self
             .piece(
                 "lessons.introduction",
@@ -156,12 +156,12 @@ impl Asker<'_> {
     async fn block(&self, number: u32, topic: &str) -> Result<ContentBlock, PipelineError> {
         let pieces = self.pieces;
         let shape = object([
-            ("explanation", pieces.sentences_of(2, 3, 45, 170)),
-            ("how_it_works", pieces.sentences_of(2, 3, 45, 170)),
-            ("key_points", list(pieces.sentences_of(1, 1, 30, 120), 3)),
-            ("common_mistake", pieces.sentences_of(1, 2, 35, 140)),
+            ("explanation", pieces.sentences_of(2, 2, 45, 210)),
+            ("how_it_works", pieces.sentences_of(3, 3, 40, 190)),
+            ("key_points", list(pieces.sentences_of(1, 1, 30, 140), 3)),
+            ("common_mistake", pieces.sentences_of(1, 1, 35, 190)),
         ]);
-        let data = vars! { topic, paragraphs => 2 };
+        let data = vars! { topic };
         let phase = format!("lessons.block-{number}");
         let answer: Block = self.piece(&phase, "small_block", data, shape, None).await?;
         let points: Vec<String> = answer
@@ -188,8 +188,8 @@ impl Asker<'_> {
         let pieces = self.pieces;
         let shape = object([
             ("title", pieces.phrase(12, 60)),
-            ("situation", pieces.sentences_of(2, 2, 40, 150)),
-            ("what_happens", pieces.sentences_of(3, 3, 40, 150)),
+            ("situation", pieces.sentences_of(2, 2, 40, 180)),
+            ("what_happens", pieces.sentences_of(3, 3, 40, 180)),
         ]);
         let answer: Example = self
             .piece("lessons.example", "small_example", vars! {}, shape, None)
@@ -203,9 +203,9 @@ impl Asker<'_> {
     async fn exercise(&self, number: u32, exercise: &Exercise) -> Result<WorkedExercise, PipelineError> {
         let pieces = self.pieces;
         let shape = object([
-            ("steps", list(pieces.sentences_of(1, 1, 25, 110), 3)),
+            ("steps", list(pieces.sentences_of(1, 1, 25, 140), 3)),
             ("hint", pieces.sentences_of(1, 1, 25, 110)),
-            ("good_answer", pieces.sentences_of(2, 2, 35, 130)),
+            ("good_answer", pieces.sentences_of(1, 2, 35, 170)),
         ]);
         let data = vars! {
             exercise => vars! { title => exercise.exercise_title, description => exercise.exercise_description },
@@ -241,7 +241,7 @@ impl Asker<'_> {
             ("question", pieces.question(25, 130)),
             ("correct_answer", pieces.phrase(6, 90)),
             ("wrong_answers", list(pieces.phrase(6, 90), 3)),
-            ("explanation", pieces.sentences_of(1, 1, 35, 150)),
+            ("explanation", pieces.sentences_of(1, 1, 35, 190)),
         ]);
         let check: Check<'_> = Box::new(|value| {
             let right = folded(value["correct_answer"].as_str().unwrap_or_default());
@@ -284,7 +284,7 @@ impl Asker<'_> {
     }
 
     async fn summary(&self) -> Result<String, PipelineError> {
-        let shape = object([("text", self.pieces.sentences_of(3, 3, 35, 140))]);
+        let shape = object([("text", self.pieces.sentences_of(3, 3, 35, 190))]);
         let answer: Text = self
             .piece("lessons.summary", "small_summary", vars! {}, shape, None)
             .await?;
@@ -312,6 +312,7 @@ impl Asker<'_> {
                 shape: "answer",
                 schema,
                 max_output_tokens: PIECE_OUTPUT_TOKENS,
+                temperature: None,
                 check,
                 gate: None,
             })

@@ -129,6 +129,7 @@ pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, Pipe
         shape: "lesson",
         schema: shape,
         max_output_tokens: u32::try_from(tokens).unwrap_or(u32::MAX),
+        temperature: None,
         check: Some(check),
         gate: Some(gate),
     };

@@ -88,6 +88,7 @@ pub(crate) async fn extend(
             shape: "extension",
             schema: shape,
             max_output_tokens: EXTENSION_OUTPUT_TOKENS,
+            temperature: None,
             check: Some(check),
             gate: None,
         };

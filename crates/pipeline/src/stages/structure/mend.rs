@@ -1,7 +1,7 @@
 //! What still breaks a rule when the parts are put together is written anew, text by text.
 
 use domain::stage::Stage;
-use domain::structure::CourseStructure;
+use domain::structure::{CourseStructure, Lesson};
 use domain::validation::{Finding, Rule, Severity, validate_structure};
 use llm::route::Work;
 use serde_json::json;
@@ -17,6 +17,8 @@ use crate::wording::folded;
 
 /// Rounds of mending: a new text may break another rule.
 const ROUNDS: u32 = 3;
+/// Another text is wanted than the likeliest.
+const REPLACEMENT_TEMPERATURE: f32 = 0.9;
 /// Tokens of the longest replacement.
 const REPLACEMENT_OUTPUT_TOKENS: u32 = 1500;
 
@@ -131,17 +133,21 @@ async fn replace(
         shape: "replacement",
         schema: schema::object([("text", shape)]),
         max_output_tokens: REPLACEMENT_OUTPUT_TOKENS,
+        temperature: Some(REPLACEMENT_TEMPERATURE),
         check: Some(check),
         gate: None,
     };
-    let answer = match run.ask(question).await {
-        Ok(answer) => answer,
+    let replacement = match run.ask(question).await {
+        Ok(answer) => answer.value["text"].clone(),
         // The next round may do better; what remains is reported at the end.
-        Err(PipelineError::Unusable { .. }) => return Ok(()),
+        Err(PipelineError::Unusable { .. }) => match narrowed(&field, &text, lesson) {
+            Some(text) => text.into(),
+            None => return Ok(()),
+        },
         Err(error) => return Err(error),
     };
-    if let (Some(place), Some(text)) = (value.pointer_mut(&pointer), answer.value.get("text")) {
-        *place = text.clone();
+    if let Some(place) = value.pointer_mut(&pointer) {
+        *place = replacement;
     }
     *structure = serde_json::from_value(value).map_err(|cause| PipelineError::Shape {
         what: "the mended structure".to_owned(),
@@ -149,6 +155,16 @@ async fn replace(
     })?;
     structure.renumber();
     Ok(())
+}
+
+/// A topic or title that stands elsewhere too, narrowed to its lesson: what a small model cannot say in other words.
+fn narrowed(field: &str, text: &str, lesson: Option<&Lesson>) -> Option<String> {
+    let lesson = lesson?;
+    match field {
+        "key_topics" => Some(format!("{text}: {}", lesson.lesson_title)),
+        "lesson_title" => Some(format!("{text}: {}", lesson.key_topics.first()?)),
+        _ => None,
+    }
 }
 
 /// All texts of the same field in the course, but the one that is replaced.

@@ -14,6 +14,7 @@ use minijinja::Value;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::{Metadata, announce, course_title, with_demanded_outcomes};
@@ -30,7 +31,7 @@ const PIECE_OUTPUT_TOKENS: u32 = 900;
 /// More lesson titles are asked for than are used.
 const SPARE_TITLES: usize = 2;
 /// Key topics asked for, and used, a lesson.
-const ASKED_TOPICS: usize = 5;
+const ASKED_TOPICS: usize = 6;
 const USED_TOPICS: usize = 3;
 /// The model's own outcomes of a course.
 const OWN_OUTCOMES: usize = 5;
@@ -82,6 +83,14 @@ struct Titled {
     minutes: u32,
     /// Lessons of all sections before it.
     lessons_before: usize,
+}
+
+/// Each section chooses its topics after the one before it, so that the same answers always give the same topics.
+struct TopicChain {
+    /// Topics of all sections before, folded.
+    before: oneshot::Receiver<Vec<String>>,
+    /// Takes them with this section's own.
+    after: oneshot::Sender<Vec<String>>,
 }
 
 /// Makes the metadata and all sections.
@@ -197,6 +206,9 @@ async fn sections(run: &Arc<Run>, analysis: &Arc<AnalysisResult>) -> Result<Vec<
     let mut taken = vec![run.inputs().title.clone()];
     let mut bodies: JoinSet<Result<Section, PipelineError>> = JoinSet::new();
     let mut done = Vec::new();
+    let (first, mut topics_before) = oneshot::channel();
+    // Nobody can have hung up yet.
+    let _ = first.send(Vec::new());
     for (plan, number) in plans.iter().zip(1u32..) {
         let known = taken.clone();
         let titled = async { titles(run, analysis, plan, number, &known).await };
@@ -209,8 +221,13 @@ async fn sections(run: &Arc<Run>, analysis: &Arc<AnalysisResult>) -> Result<Vec<
             }
         };
         taken.extend(titled.lesson_titles.iter().cloned());
+        let (topics_after, next) = oneshot::channel();
+        let topics = TopicChain {
+            before: std::mem::replace(&mut topics_before, next),
+            after: topics_after,
+        };
         let run = Arc::clone(run);
-        bodies.spawn(async move { body(&run, titled).await });
+        bodies.spawn(async move { body(&run, titled, topics).await });
     }
     while let Some(section) = bodies.join_next().await {
         finished(run, section, &mut done, total).await?;
@@ -250,7 +267,7 @@ async fn titles(
         count => asked,
     };
     let shape = object([
-        ("section_description", pieces.sentences_of(2, 2, 40, 140)),
+        ("section_description", pieces.sentences_of(2, 2, 40, 170)),
         ("lesson_titles", list(pieces.phrase(12, 70), asked)),
     ]);
     let answer: Titles = piece(
@@ -286,10 +303,7 @@ async fn titles(
     })
 }
 
-async fn body(run: &Arc<Run>, titled: Titled) -> Result<Section, PipelineError> {
-    let section = vars! {
-        title => titled.plan.area, lesson_titles => titled.lesson_titles, number => titled.number,
-    };
+async fn body(run: &Arc<Run>, titled: Titled, topics: TopicChain) -> Result<Section, PipelineError> {
     let pieces = Pieces::new(run.language());
     let plan_shape = object([
         (
@@ -301,8 +315,15 @@ async fn body(run: &Arc<Run>, titled: Titled) -> Result<Section, PipelineError> 
     let number_of = |index: usize| u32::try_from(titled.lessons_before + index + 1).unwrap_or(u32::MAX);
     let plans =
         futures::future::try_join_all(titled.lesson_titles.iter().enumerate().map(|(index, title)| {
+            let others: Vec<&String> = titled
+                .lesson_titles
+                .iter()
+                .filter(|other| *other != title)
+                .collect();
             let context = vars! {
-                course => data::course(run), section => section.clone(), lesson => vars! { title },
+                course => data::course(run),
+                section => vars! { title => titled.plan.area, other_lessons => others },
+                lesson => vars! { title },
             };
             let shape = plan_shape.clone();
             async move {
@@ -319,12 +340,14 @@ async fn body(run: &Arc<Run>, titled: Titled) -> Result<Section, PipelineError> 
             }
         }))
         .await?;
-    let mut used: Vec<String> = Vec::new();
+    // Gone only if the section before has failed, and then this one is about to be dropped.
+    let mut used = topics.before.await.unwrap_or_default();
     let mut drafts = Vec::new();
     for (title, plan) in titled.lesson_titles.iter().zip(plans) {
-        let topics = choose_topics(&plan.key_topics, title, &mut used);
-        drafts.push((title.clone(), plan.lesson_objectives, topics));
+        let chosen = choose_topics(&plan.key_topics, title, &mut used);
+        drafts.push((title.clone(), plan.lesson_objectives, chosen));
     }
+    let _ = topics.after.send(used);
     let lessons = futures::future::try_join_all(drafts.into_iter().enumerate().map(
         |(index, (title, objectives, topics))| {
             let number = number_of(index);
@@ -363,10 +386,12 @@ fn choose_topics(candidates: &[String], title: &str, used: &mut Vec<String>) -> 
             topics.push(candidate.clone());
         }
     }
-    // Two topics are the least; the rules name those that repeat, and they are replaced then.
+    // Two topics are the least: what others have too is narrowed to this lesson.
     for candidate in candidates {
-        if topics.len() < limits::KEY_TOPICS.min && !topics.contains(candidate) {
-            topics.push(candidate.clone());
+        let narrowed = format!("{candidate}: {title}");
+        if topics.len() < limits::KEY_TOPICS.min && !used.contains(&folded(&narrowed)) {
+            used.push(folded(&narrowed));
+            topics.push(narrowed);
         }
     }
     topics
@@ -392,7 +417,7 @@ async fn exercises(
     };
     let item = object([
         ("exercise_title", pieces.phrase(10, 60)),
-        ("exercise_description", pieces.sentences_of(2, 2, 35, 140)),
+        ("exercise_description", pieces.sentences_of(2, 2, 35, 190)),
     ]);
     let shape = object([("exercises", list(item, types.len()))]);
     let answer: Exercises = piece(
@@ -453,6 +478,7 @@ pub(super) async fn piece<T: DeserializeOwned>(
         shape: "answer",
         schema,
         max_output_tokens: PIECE_OUTPUT_TOKENS,
+        temperature: None,
         check: None,
         gate: None,
     })

@@ -195,6 +195,7 @@ async fn critical(run: &Run, plans: &[SectionPlan], data: &Value) -> Result<Crit
         shape: "critical_metadata",
         schema: shape,
         max_output_tokens: METADATA_OUTPUT_TOKENS,
+        temperature: None,
         check: Some(check),
         gate: Some(gate),
     };
@@ -213,6 +214,7 @@ async fn rest(run: &Run, data: &Value) -> Result<Rest, PipelineError> {
         shape: "metadata",
         schema: schema::of::<Rest>(),
         max_output_tokens: METADATA_OUTPUT_TOKENS,
+        temperature: None,
         check: Some(Box::new(|value| rules::texts(value, run.language()))),
         gate: None,
     };
@@ -297,6 +299,7 @@ async fn section(
         shape: "section",
         schema: shape,
         max_output_tokens: SECTION_OUTPUT_TOKENS,
+        temperature: None,
         check: Some(check),
         gate: Some(gate),
     };
