@@ -235,6 +235,7 @@ fn pieces_of(text: &str) -> Vec<String> {
 #[derive(Clone, Debug)]
 pub struct WordEmbedder {
     dimensions: usize,
+    closeness: f32,
 }
 
 impl WordEmbedder {
@@ -242,9 +243,22 @@ impl WordEmbedder {
     pub fn new(dimensions: usize) -> Self {
         Self {
             dimensions: dimensions.max(8),
+            closeness: 0.0,
         }
     }
+
+    /// The same with all texts close to each other: what a script says passes every semantic gate, whatever was
+    /// asked, and only texts that share many words count as repeated.
+    #[must_use]
+    pub const fn lenient(mut self) -> Self {
+        self.closeness = LENIENT_CLOSENESS;
+        self
+    }
 }
+
+/// The cosine of texts without a common word where the embedder is lenient: above the strictest threshold, 0.85
+/// (generation 3.7), and below that of near duplicates.
+const LENIENT_CLOSENESS: f32 = 0.86;
 
 /// A share that all vectors have in common: texts without a common word are not quite unrelated either.
 const COMMON_SHARE: f32 = 0.5;
@@ -284,6 +298,10 @@ impl WordEmbedder {
             vector[place] += 1.0;
         }
         let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
-        vector.iter().map(|x| x / length).collect()
+        let own = (1.0 - self.closeness).sqrt() / length;
+        let mut vector: Vec<f32> = vector.iter().map(|x| x * own).collect();
+        // Only the first number is shared by all texts, so it alone has to grow for the vector to be of unit length.
+        vector[0] = vector[0].mul_add(vector[0], self.closeness).sqrt();
+        vector
     }
 }

@@ -1,5 +1,6 @@
 //! Plausible answers for any JSON Schema, in English or Russian: whole courses can be made without a model.
 
+mod brief;
 mod pattern;
 mod words;
 
@@ -52,7 +53,7 @@ pub fn schema_answers(seed: u64, language: Language) -> Script {
             return ScriptedReply::text(generator.prose(LONG_TEXT_CHARS, usize::MAX));
         };
         generator.root = &schema.schema;
-        let value = generator.value(
+        let mut value = generator.value(
             &schema.schema,
             &Place {
                 name: "answer",
@@ -60,6 +61,7 @@ pub fn schema_answers(seed: u64, language: Language) -> Script {
                 depth: 0,
             },
         );
+        brief::follow(&mut value, request, || generator.prose(LONG_TEXT_CHARS, usize::MAX));
         ScriptedReply::text(value.to_string())
     })
 }
@@ -130,7 +132,7 @@ impl<'a> Generator<'a> {
             "object" => self.object(schema, place),
             "array" => self.list(schema, place),
             "integer" => json!(self.whole(schema, place)),
-            "number" => self.fraction(schema, place),
+            "number" => fraction(schema, place),
             "boolean" => json!(self.rng.random_bool(0.5)),
             "null" => Value::Null,
             _ => Value::String(self.text(schema, place)),
@@ -267,23 +269,6 @@ impl<'a> Generator<'a> {
         whole
     }
 
-    fn fraction(&mut self, schema: &Value, place: &Place<'_>) -> Value {
-        let number = |keyword: &str| schema.get(keyword).and_then(Value::as_f64);
-        let (least, most) = (
-            number("minimum").unwrap_or(0.0),
-            number("maximum").unwrap_or(f64::MAX),
-        );
-        let wanted = if ["hours", "minutes", "weeks"]
-            .iter()
-            .any(|unit| place.name.contains(unit))
-        {
-            6.0
-        } else {
-            0.8
-        };
-        Number::from_f64(f64::clamp(wanted, least, most.max(least))).map_or(Value::Null, Value::Number)
-    }
-
     fn text(&mut self, schema: &Value, place: &Place<'_>) -> String {
         let least = limit(schema, "minLength");
         let most = limit_or(schema, "maxLength", usize::MAX).max(least);
@@ -308,9 +293,9 @@ impl<'a> Generator<'a> {
     fn fitting(&mut self, name: &str, least: usize, most: usize) -> String {
         let is_long = least > SHORT_TEXT_CHARS || is_about(name, &LONG_FIELDS);
         let text = if is_about(name, &OBJECTIVE_FIELDS) {
-            self.unused(most, |words, rng| words.objective(rng))
+            self.unused(most, Words::objective)
         } else if is_about(name, &NAME_FIELDS) && !is_long {
-            self.unused(most, |words, rng| words.name(rng))
+            self.unused(most, Words::name)
         } else {
             let wanted = if least > 0 {
                 least + least / 4
@@ -352,6 +337,10 @@ impl<'a> Generator<'a> {
         let mut length = 0;
         let about = (!self.terms.is_empty()).then(|| self.words.about(&self.terms));
         let mut about = about.filter(|about| about.chars().count() < most / 2);
+        if about.is_some() {
+            // Said once: a text that repeats its sentences breaks the rules of courses.
+            self.terms.clear();
+        }
         while length < wanted {
             let sentence = about.take().unwrap_or_else(|| self.words.sentence(&mut self.rng));
             if !text.is_empty() {
@@ -385,6 +374,23 @@ fn cut_at_word(text: &str, least: usize) -> &str {
     } else {
         text.trim_end()
     }
+}
+
+fn fraction(schema: &Value, place: &Place<'_>) -> Value {
+    let number = |keyword: &str| schema.get(keyword).and_then(Value::as_f64);
+    let (least, most) = (
+        number("minimum").unwrap_or(0.0),
+        number("maximum").unwrap_or(f64::MAX),
+    );
+    let wanted = if ["hours", "minutes", "weeks"]
+        .iter()
+        .any(|unit| place.name.contains(unit))
+    {
+        6.0
+    } else {
+        0.8
+    };
+    Number::from_f64(f64::clamp(wanted, least, most.max(least))).map_or(Value::Null, Value::Number)
 }
 
 fn type_of(schema: &Value) -> &str {

@@ -103,7 +103,7 @@ pub fn misbehaving(script: Script, seed: u64, faults: Faults) -> Script {
 
 fn truncated(text: &str, rng: &mut StdRng) -> (String, FinishReason) {
     let letters: Vec<char> = text.chars().collect();
-    let kept = (letters.len() as f64 * rng.random_range(0.3..0.98)) as usize;
+    let kept = letters.len() * rng.random_range(30..98) / 100;
     (
         letters[..kept.max(1).min(letters.len())].iter().collect(),
         FinishReason::Length,

@@ -62,7 +62,7 @@ fn write(hir: &Hir, rng: &mut StdRng, text: &mut String) {
         HirKind::Alternation(variants) => write(&variants[rng.random_range(0..variants.len())], rng, text),
         // A word boundary needs something that is no word behind a word.
         HirKind::Look(Look::WordUnicode | Look::WordAscii) if text.ends_with(char::is_alphanumeric) => {
-            text.push(' ')
+            text.push(' ');
         }
         HirKind::Look(_) | HirKind::Empty => {}
     }
@@ -84,5 +84,8 @@ fn letter_of(class: &regex_syntax::hir::ClassUnicode, rng: &mut StdRng) -> char 
     if !plain.is_empty() {
         return plain[rng.random_range(0..plain.len())];
     }
-    class.ranges().first().map_or('a', |range| range.start())
+    class
+        .ranges()
+        .first()
+        .map_or('a', regex_syntax::hir::ClassUnicodeRange::start)
 }
