@@ -292,3 +292,115 @@ fn check_number(
     }
     checked
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(title: &str) -> CourseRequest {
+        CourseRequest {
+            title: title.to_owned(),
+            ..CourseRequest::default()
+        }
+    }
+
+    /// The names of the fields that are refused.
+    fn check(change: impl FnOnce(&mut CourseRequest), refused: &[&str]) {
+        let mut request = request("Practical SQL for Analysts");
+        change(&mut request);
+        let fields: Vec<_> = match request.check(Language::English) {
+            Ok(_) => Vec::new(),
+            Err(errors) => errors.into_iter().map(|error| error.field).collect(),
+        };
+        assert_eq!(fields, refused);
+    }
+
+    #[test]
+    fn only_the_title_is_required_and_the_rest_has_defaults() {
+        let (inputs, warnings) = request("  Основы SQL  ")
+            .check(Language::English)
+            .expect("a title is enough");
+        assert_eq!(inputs.title, "Основы SQL");
+        assert_eq!(inputs.language, Language::Russian);
+        assert_eq!(inputs.style, Style::Conversational);
+        assert_eq!(inputs.budget, MicroUsd::from_usd(1.0));
+        assert!(warnings.is_empty());
+        let (inputs, _) = request("Kubernetes")
+            .check(Language::French)
+            .expect("a title is enough");
+        assert_eq!(inputs.language, Language::French);
+    }
+
+    #[test]
+    fn limits_hold_at_both_ends() {
+        check(|request| request.title = " ".to_owned(), &["title"]);
+        check(|request| request.title = "ж".repeat(1000), &[]);
+        check(|request| request.title = "ж".repeat(1001), &["title"]);
+        check(
+            |request| request.target_audience = Some("x".repeat(1501)),
+            &["target_audience"],
+        );
+        check(
+            |request| request.desired_lessons_count = Some(9),
+            &["desired_lessons_count"],
+        );
+        check(|request| request.desired_lessons_count = Some(10), &[]);
+        check(
+            |request| request.desired_lessons_count = Some(1001),
+            &["desired_lessons_count"],
+        );
+        check(
+            |request| request.desired_lessons_count = Some(-5),
+            &["desired_lessons_count"],
+        );
+        check(
+            |request| request.desired_modules_count = Some(0),
+            &["desired_modules_count"],
+        );
+        check(|request| request.desired_modules_count = Some(200), &[]);
+        check(
+            |request| request.lesson_duration_minutes = Some(46),
+            &["lesson_duration_minutes"],
+        );
+        check(
+            |request| request.learning_outcomes = vec!["Sort tables".to_owned(); 16],
+            &["learning_outcomes"],
+        );
+        check(
+            |request| request.learning_outcomes = vec!["short".to_owned()],
+            &["learning_outcomes[1]"],
+        );
+        check(|request| request.budget_usd = Some(0.0), &["budget_usd"]);
+        check(|request| request.budget_usd = Some(f64::NAN), &["budget_usd"]);
+        check(|request| request.language = Some("xx".to_owned()), &["language"]);
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once_and_too_few_lessons_say_why() {
+        let request = CourseRequest {
+            desired_lessons_count: Some(5),
+            ..request("")
+        };
+        let errors = request.check(Language::English).expect_err("two faults");
+        assert_eq!(errors.len(), 2);
+        assert!(
+            errors[1].message.contains("at least 10 lessons so that"),
+            "{}",
+            errors[1]
+        );
+    }
+
+    #[test]
+    fn an_unknown_style_is_a_warning() {
+        let request = CourseRequest {
+            style: Some("baroque".to_owned()),
+            ..request("SQL")
+        };
+        let (inputs, warnings) = request.check(Language::English).expect("a warning only");
+        assert_eq!(inputs.style, Style::Conversational);
+        assert_eq!(
+            warnings[0].to_string(),
+            "style: 'baroque' is not a known style; using 'conversational'"
+        );
+    }
+}

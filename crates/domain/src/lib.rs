@@ -20,6 +20,7 @@ pub mod quality;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 pub mod schema;
+mod script;
 pub mod stage;
 pub mod structure;
 pub mod style;

@@ -169,3 +169,52 @@ fn is_function_word(word: &str) -> bool {
     ];
     FUNCTION_WORDS.contains(&word)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::taxonomy::first_verb;
+    use crate::validation::{find_placeholder, mismatched_language};
+
+    fn check(text: &str, expected: &str) {
+        assert_eq!(normalize(text), expected, "{text}");
+    }
+
+    #[test]
+    fn case_punctuation_and_forms_of_letters_are_folded() {
+        check("  Rows, Columns & KEYS! ", "rows columns keys");
+        check("«Ёлка» — зимой", "елка зимой");
+        check("C++ and C# and C", "c++ and c# and c");
+        check("Learner's guide", "learners guide");
+        check(".NET basics", ".net basics");
+        check("ＡＢＣ", "abc");
+        check("+++", "+++");
+    }
+
+    #[test]
+    fn stems_join_inflected_words() {
+        let shares =
+            |left: &str, right: &str, language| !stems(left, language).is_disjoint(&stems(right, language));
+        assert!(shares("joining tables", "a table", Language::English));
+        assert!(shares("внутренние соединения", "о соединении", Language::Russian));
+        assert!(shares("机器学习", "学习方法", Language::Chinese));
+        assert!(!shares("the and of", "the and of", Language::English));
+    }
+
+    proptest! {
+        /// Whatever a model writes, the rules answer.
+        #[test]
+        fn no_text_breaks_a_rule(text in r"(?s)([\PC\n]|TODO|XXX|\{\{|\}\}|\[|\]|\.\.\.|`|ъ|ы|。){0,60}") {
+            for language in [Language::English, Language::Russian, Language::Japanese] {
+                let _ = find_placeholder(&text, language);
+                let _ = mismatched_language(&text, language);
+                let _ = first_verb(&text, language);
+                let _ = stems(&text, language);
+                let _ = Language::detect(&text);
+            }
+            prop_assert_eq!(normalize(&normalize(&text)), normalize(&text));
+        }
+    }
+}

@@ -415,6 +415,11 @@ fn objectives_of_human_authors_are_recognised_and_not_rejected() {
     assert!(recognized > 0.95);
     assert_eq!(falsely_banned, 0);
 
+    let short = objectives
+        .iter()
+        .filter(|text| crate::lesson::count_words(text) < 4)
+        .count();
+    eprintln!("{short} have fewer than four words");
     let mut false_rejects = Vec::new();
     for (text, verb) in &verbs {
         let ctx = crate::validation::ValidationContext::new(Language::English);

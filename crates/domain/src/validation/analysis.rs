@@ -324,3 +324,6 @@ fn check_share(checker: &mut Checker<'_>, part: &str, share: f64) {
         checker.error(Rule::Range, part, format!("is {share}, 0 to 1 are allowed"));
     }
 }
+
+#[cfg(test)]
+mod tests;
