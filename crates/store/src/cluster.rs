@@ -298,9 +298,13 @@ impl Cluster {
         let data = self.data_folder();
         // First let go: changing a shared lock into an exclusive one lets go in between too, unseen.
         self.users.unlock()?;
-        while let Some(process) = server::running(&data) {
+        let Some(process) = server::running(&data) else {
+            return Ok(());
+        };
+        // The server removes its pid file a little before it ends, so its process is what is waited for.
+        while server::is_alive(process) {
             if self.users.try_exclusive()? {
-                server::stop(&data, process).await;
+                server::stop(process).await;
                 break;
             }
             // Somebody has it: others share it, or the watcher has it alone until the server has ended.

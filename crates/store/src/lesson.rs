@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::error::StoreError;
-use crate::generation::lifecycle;
+use crate::generation::progress;
 use crate::json::{from_json, from_word, to_json};
 use crate::queue::{self, Lease};
 use crate::statement::statements;
@@ -99,7 +99,7 @@ pub async fn save_lesson(
         .bind(content.word_count.cast_signed())
         .execute(tx.connection())
         .await?;
-    lifecycle::report_lessons(tx, job.course_id, message).await
+    progress::report_lessons(tx, job.course_id, message).await
 }
 
 /// Notes that a lesson is being written or could not be. A lesson that is written stays so.

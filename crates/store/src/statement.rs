@@ -20,6 +20,7 @@ pub(crate) fn all() -> Vec<(&'static str, &'static str, &'static str)> {
         ("course", crate::course::ALL),
         ("generation", crate::generation::ALL),
         ("generation::lifecycle", crate::generation::lifecycle::ALL),
+        ("generation::progress", crate::generation::progress::ALL),
         ("lesson", crate::lesson::ALL),
         ("metric", crate::metric::ALL),
         ("model_call", crate::model_call::ALL),

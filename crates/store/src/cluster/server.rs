@@ -200,11 +200,11 @@ pub(crate) async fn wait_for_running(
 }
 
 /// Stops the server: sessions end, everything is written. After 30 s without it, they are dropped and the next start recovers.
-pub(crate) async fn stop(data: &Path, process: i32) {
+pub(crate) async fn stop(process: i32) {
     let begun = Instant::now();
     let mut pressed = false;
     send(process, Signal::INT);
-    while running(data) == Some(process) {
+    while is_alive(process) {
         if !pressed && begun.elapsed() > Duration::from_secs(30) {
             pressed = true;
             send(process, Signal::QUIT);

@@ -18,10 +18,11 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::progress::{ProgressUpdate, advance, update_progress};
 use super::{Failure, Generation, get_own};
 use crate::course;
 use crate::error::StoreError;
-use crate::json::{from_json, from_word, to_json, to_text};
+use crate::json::{from_word, to_json, to_text};
 use crate::organization;
 use crate::queue::{self, JobEnd, Lease};
 use crate::statement::statements;
@@ -54,12 +55,8 @@ statements! {
             run_at = case when state = 'pending' then now() else run_at end where id = $1";
     GET_CURRENT = "select current_generation_id, (generation_progress ->> 'has_documents')::boolean from courses
         where id = $1 for update";
-    ADVANCE = "select app.advance_generation_status($1, $2, $3)";
-    UPDATE_PROGRESS = "select update_course_progress($1, $2, $3, $4, $5, $6, $7)";
     SET_ERROR = "update generations set error_code = $2, error_message = $3, error_details = $4 where id = $1";
     GET_PRIORITY_OF_JOB = "select priority from jobs where id = $1";
-    COUNT_LESSONS = "select count(*) filter (where status in ('completed', 'needs_review')), count(*)
-        from lesson_contents where course_id = $1";
 }
 
 /// A generation to start.
@@ -293,23 +290,6 @@ async fn stage_to_resume(
     }
 }
 
-/// One call of `update_course_progress` (data model 2.7).
-#[derive(Clone, Debug, PartialEq)]
-pub struct ProgressUpdate {
-    /// The step.
-    pub step: Step,
-    /// Where it stands.
-    pub status: StepStatus,
-    /// What is being done, for people.
-    pub message: String,
-    /// What went wrong, for people.
-    pub error: Option<String>,
-    /// What went wrong, for programs.
-    pub error_details: Option<Value>,
-    /// How far the step is, and what front ends show beside it.
-    pub facts: ProgressFacts,
-}
-
 /// How far a step is; absent fields leave what was known.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ProgressFacts {
@@ -331,48 +311,6 @@ pub struct ProgressFacts {
     /// The latest quality score, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quality_score: Option<f64>,
-}
-
-impl ProgressUpdate {
-    /// An update without error and facts.
-    pub fn new(step: Step, status: StepStatus, message: impl Into<String>) -> Self {
-        Self {
-            step,
-            status,
-            message: message.into(),
-            error: None,
-            error_details: None,
-            facts: ProgressFacts::default(),
-        }
-    }
-}
-
-/// Writes the progress; as system only.
-async fn update_progress(
-    tx: &mut impl Tx,
-    course_id: CourseId,
-    update: &ProgressUpdate,
-) -> Result<GenerationProgress, StoreError> {
-    let progress: Option<Value> = sqlx::query_scalar(UPDATE_PROGRESS)
-        .bind(course_id.as_uuid())
-        .bind(i32::from(update.step.id()))
-        .bind(to_json(&update.status, "step status")?.as_str())
-        .bind(to_text(&update.message))
-        .bind(update.error.as_deref().map(to_text))
-        .bind(
-            update
-                .error_details
-                .as_ref()
-                .map(|details| to_json(details, "error details"))
-                .transpose()?,
-        )
-        .bind(to_json(&update.facts, "progress facts")?)
-        .fetch_one(tx.connection())
-        .await?;
-    from_json(
-        progress.ok_or_else(|| course::not_found(&course_id.to_string()))?,
-        "progress",
-    )
 }
 
 /// A worker begins with the stage: the state machine and the progress follow. Safe to repeat.
@@ -408,28 +346,6 @@ pub async fn report_progress(
         ..ProgressUpdate::new(job.stage.step(), StepStatus::InProgress, message)
     };
     update_progress(tx, job.course_id, &update).await
-}
-
-/// Writes the progress of the content stage from the lessons that are in the database.
-pub(crate) async fn report_lessons(
-    tx: &mut SystemTx,
-    course_id: CourseId,
-    message: &str,
-) -> Result<GenerationProgress, StoreError> {
-    let (done, total): (i64, i64) = sqlx::query_as(COUNT_LESSONS)
-        .bind(course_id.as_uuid())
-        .fetch_one(tx.connection())
-        .await?;
-    let facts = ProgressFacts {
-        lessons_completed: u32::try_from(done).ok(),
-        lessons_total: u32::try_from(total).ok(),
-        ..ProgressFacts::default()
-    };
-    let update = ProgressUpdate {
-        facts,
-        ..ProgressUpdate::new(Step::Content, StepStatus::InProgress, message)
-    };
-    update_progress(tx, course_id, &update).await
 }
 
 /// What a stage has made.
@@ -627,18 +543,6 @@ pub(crate) async fn set_failed(
 
 pub(crate) async fn set_cancelled(tx: &mut impl Tx, course_id: CourseId) -> Result<(), StoreError> {
     advance(tx, course_id, GenerationStatus::Cancelled).await
-}
-
-/// Moves the state machine forward, through the states in between.
-async fn advance(tx: &mut impl Tx, course_id: CourseId, to: GenerationStatus) -> Result<(), StoreError> {
-    let has_documents = false;
-    sqlx::query(ADVANCE)
-        .bind(course_id.as_uuid())
-        .bind(to.as_str())
-        .bind(has_documents)
-        .execute(tx.connection())
-        .await?;
-    Ok(())
 }
 
 /// How long a lease lasts without a heartbeat: a dead worker's jobs are taken over within 60 s (service 4.5).
