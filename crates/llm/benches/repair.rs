@@ -16,7 +16,12 @@ fn main() {
 fn bench(bencher: Bencher, damage: fn(&Document) -> String) {
     let cases: Vec<(Repairer, String)> = documents()
         .iter()
-        .map(|document| (Repairer::new(&document.schema).unwrap(), damage(document)))
+        .map(|document| {
+            (
+                Repairer::new(&document.schema).expect(&document.name),
+                damage(document),
+            )
+        })
         .collect();
     let bytes: usize = cases.iter().map(|(_, text)| text.len()).sum();
     bencher.counter(BytesCount::new(bytes)).bench_local(|| {
@@ -54,7 +59,7 @@ fn truncated(bencher: Bencher) {
 #[divan::bench]
 fn hostile_nesting(bencher: Bencher) {
     let document = documents().remove(0);
-    let repairer = Repairer::new(&document.schema).unwrap();
+    let repairer = Repairer::new(&document.schema).expect(&document.name);
     let text = "[{\"a\":".repeat(100_000);
     bencher
         .counter(BytesCount::new(text.len()))

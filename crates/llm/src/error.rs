@@ -53,7 +53,7 @@ pub enum ProviderError {
 }
 
 impl ProviderError {
-    /// Whether the same call may succeed when tried again (the transport ladder, spec 3.4).
+    /// Whether the same call may succeed when tried again (the transport ladder, generation 3.4).
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::Connect { .. }

@@ -114,7 +114,8 @@ pub struct RepairOutcome {
     /// What was changed, in order.
     pub notes: Vec<RepairNote>,
     /// JSON pointers to what the answer should have but was cut off, left out or doubtful. A pointer that ends in
-    /// `/-` is a list that may lack further items. Places in lists are those of the answer, dropped items counted.
+    /// `/-` is a list that may lack items, also in its middle where a text of it was doubtful. Places in lists are
+    /// those of the answer, dropped items counted.
     pub missing: Vec<String>,
 }
 

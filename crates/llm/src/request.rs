@@ -74,9 +74,9 @@ pub struct Sampling {
     pub seed: Option<u64>,
 }
 
-/// The first temperature of the content ladder (spec 3.4).
+/// The first temperature of the content ladder (generation 3.4).
 pub const FIRST_TEMPERATURE: f32 = 0.7;
-/// The temperature of the later attempts (spec 3.4).
+/// The temperature of the later attempts (generation 3.4).
 pub const RETRY_TEMPERATURE: f32 = 0.3;
 
 impl Default for Sampling {

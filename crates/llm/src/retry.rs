@@ -18,7 +18,7 @@ impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             tries: 3,
-            longest_wait: Duration::from_secs(60),
+            longest_wait: Duration::from_mins(1),
         }
     }
 }
@@ -84,6 +84,6 @@ mod tests {
                 .unwrap()
         };
         assert_eq!(wait(7, &mut rng), Duration::from_secs(7));
-        assert_eq!(wait(3600, &mut rng), Duration::from_secs(60));
+        assert_eq!(wait(3600, &mut rng), Duration::from_mins(1));
     }
 }

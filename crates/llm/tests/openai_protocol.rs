@@ -1,5 +1,10 @@
 //! The client against a mock server: what is sent, what is understood, and every way in which it can fail.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "the exception for tests does not cover the functions that tests call"
+)]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -67,7 +72,9 @@ fn shaped(model: &str) -> Request {
 }
 
 fn events(chunks: &[Value], end: &str) -> ResponseTemplate {
-    let body: String = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+    let body: String = chunks
+        .iter()
+        .fold(String::new(), |body, chunk| body + &format!("data: {chunk}\n\n"));
     let body = format!(": OPENROUTER PROCESSING\n\n{body}{end}");
     ResponseTemplate::new(200).set_body_raw(body, "text/event-stream")
 }
@@ -337,7 +344,7 @@ async fn empty_and_broken_answers_are_transient() {
 #[tokio::test]
 async fn silence_is_a_timeout_and_nobody_listening_a_connect_error() {
     let server = MockServer::start().await;
-    let slow = ResponseTemplate::new(200).set_delay(Duration::from_secs(60));
+    let slow = ResponseTemplate::new(200).set_delay(Duration::from_mins(1));
     Mock::given(method("POST"))
         .respond_with(slow)
         .mount(&server)
@@ -369,7 +376,7 @@ async fn silence_is_a_timeout_and_nobody_listening_a_connect_error() {
 #[tokio::test]
 async fn cancelled_call_ends_at_once() {
     let server = MockServer::start().await;
-    let slow = ResponseTemplate::new(200).set_delay(Duration::from_secs(60));
+    let slow = ResponseTemplate::new(200).set_delay(Duration::from_mins(1));
     Mock::given(method("POST"))
         .respond_with(slow)
         .mount(&server)

@@ -299,13 +299,12 @@ impl Climb<'_> {
             if !error.is_transient() {
                 return Err(error);
             }
-            match error {
+            if matches!(error, ProviderError::RateLimited { .. }) {
                 // Being asked to slow down is not being broken: the limiter answers it, not the breaker.
-                ProviderError::RateLimited { .. } => permit.pushed_back(),
-                _ => {
-                    drop(permit);
-                    shared.breaker.failed(&circuit);
-                }
+                permit.pushed_back();
+            } else {
+                drop(permit);
+                shared.breaker.failed(&circuit);
             }
             failed += 1;
             // The permit is given back by now: others may call while this one waits.

@@ -302,7 +302,7 @@ async fn escalation_and_complexity_pick_the_model_and_the_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn cancelling_ends_a_call_a_wait_and_a_queue_at_once() {
-    let slow = ScriptedReply::text("late").after(Duration::from_secs(60));
+    let slow = ScriptedReply::text("late").after(Duration::from_mins(1));
     let set = set_up(vec![slow], vec![]);
     let cancel = CancellationToken::new();
     let started = tokio::time::Instant::now();

@@ -85,7 +85,7 @@ impl<'a> Fitting<'a> {
             return schema;
         };
         let variants: Vec<&Value> = variants.iter().map(|variant| self.resolved(variant)).collect();
-        let fitting = variants.iter().find(|variant| self.is_meant(variant, value));
+        let fitting = variants.iter().find(|variant| is_meant(variant, value));
         let possible = || variants.iter().find(|variant| allows(variant, value));
         let not_null = || variants.iter().find(|variant| !allows(variant, &Value::Null));
         fitting
@@ -93,28 +93,6 @@ impl<'a> Fitting<'a> {
             .or_else(not_null)
             .copied()
             .unwrap_or(schema)
-    }
-
-    /// Whether the fixed values of a variant are the value's: a tag, a constant, an enumeration.
-    fn is_meant(&self, variant: &Value, value: &Value) -> bool {
-        if !allows(variant, value) || !fixed_values(variant).is_none_or(|fixed| fixed.contains(&value)) {
-            return false;
-        }
-        let Some(properties) = variant.get("properties").and_then(Value::as_object) else {
-            return true;
-        };
-        let required = variant.get("required").and_then(Value::as_array);
-        let has_all = required
-            .into_iter()
-            .flatten()
-            .all(|name| name.as_str().is_some_and(|name| value.get(name).is_some()));
-        has_all
-            && properties.iter().all(
-                |(name, property)| match (property.get("const"), value.get(name)) {
-                    (Some(tag), Some(own)) => tag == own,
-                    _ => true,
-                },
-            )
     }
 
     /// The value without a needless layer: `{"course": {...}}`, `[{...}]`.
@@ -294,6 +272,28 @@ impl<'a> Fitting<'a> {
             None => value,
         }
     }
+}
+
+/// Whether the fixed values of a variant are the value's: a tag, a constant, an enumeration.
+fn is_meant(variant: &Value, value: &Value) -> bool {
+    if !allows(variant, value) || !fixed_values(variant).is_none_or(|fixed| fixed.contains(&value)) {
+        return false;
+    }
+    let Some(properties) = variant.get("properties").and_then(Value::as_object) else {
+        return true;
+    };
+    let required = variant.get("required").and_then(Value::as_array);
+    let has_all = required
+        .into_iter()
+        .flatten()
+        .all(|name| name.as_str().is_some_and(|name| value.get(name).is_some()));
+    has_all
+        && properties.iter().all(
+            |(name, property)| match (property.get("const"), value.get(name)) {
+                (Some(tag), Some(own)) => tag == own,
+                _ => true,
+            },
+        )
 }
 
 /// The schema's name for a key that is written in another way: camelCase, kebab-case, other case.

@@ -169,5 +169,5 @@ fn note(change: Change, detail: &str) -> RepairNote {
     }
 }
 
-/// serde_json stops at its own limit, which must not be lower than ours.
+// The JSON library stops at its own limit, which must not be lower than ours.
 const _: () = assert!(DEEPEST_NESTING < 127);

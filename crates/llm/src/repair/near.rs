@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn near_misses_are_mapped() {
         let check = |written: &str, expected: Option<&str>| {
-            assert_eq!(nearest(written, &TYPES), expected, "{written}")
+            assert_eq!(nearest(written, &TYPES), expected, "{written}");
         };
         check("Case study", Some("case_study"));
         check("CASE-STUDY", Some("case_study"));

@@ -40,7 +40,7 @@ pub(super) struct Finding {
 impl Finding {
     /// Whether the text may have ended elsewhere: quotes inside a text come in pairs.
     pub(super) const fn is_doubtful(self) -> bool {
-        (self.inner_quotes % 2 == 1 && !self.unclosed) || self.passed_an_end
+        self.inner_quotes % 2 == 1 || self.passed_an_end
     }
 }
 
@@ -59,11 +59,15 @@ pub(super) fn closers_of(opener: char) -> Option<&'static [char]> {
     })
 }
 
-/// Reads the quoted text that `text` begins with.
-pub(super) fn scan(text: &str, place: Place) -> Scan {
+/// Reads the quoted text that `text` begins with. `typographic`: closing typographic quotes occur in the answer,
+/// so that a text opened with one does not end at a plain one.
+pub(super) fn scan(text: &str, place: Place, typographic: bool) -> Scan {
     let opener = text.chars().next().unwrap_or('"');
-    let opener_length = opener.len_utf8();
-    scan_body(text, opener_length, closers_of(opener).unwrap_or(&['"']), place)
+    let closers = match (opener, typographic) {
+        ('\u{201c}', true) => &['\u{201d}'],
+        _ => closers_of(opener).unwrap_or(&['"']),
+    };
+    scan_body(text, opener.len_utf8(), closers, place)
 }
 
 /// Reads a text whose opening quote is missing.
@@ -71,11 +75,23 @@ pub(super) fn scan_unopened(text: &str, place: Place) -> Scan {
     scan_body(text, 0, &['"'], place)
 }
 
+/// A quote that was taken for a part of the text.
+#[derive(Clone, Copy)]
+struct InnerQuote {
+    /// Where it stands in the answer.
+    at: usize,
+    /// Length of the text before it.
+    kept: usize,
+    /// How many inner quotes stand before it.
+    before: usize,
+}
+
 fn scan_body(text: &str, start: usize, closers: &[char], place: Place) -> Scan {
     let mut plain = String::new();
     let mut finding = Finding::default();
-    // Where the last inner quote stands: in the answer, and in the text read so far.
-    let mut last_inner: Option<(usize, usize)> = None;
+    let mut last_inner: Option<InnerQuote> = None;
+    // The first inner quote that looks as if it opened the next line's text.
+    let mut opens_line: Option<InnerQuote> = None;
     let mut at = start;
     while let Some(letter) = text[at..].chars().next() {
         if letter == '\\' {
@@ -89,40 +105,72 @@ fn scan_body(text: &str, start: usize, closers: &[char], place: Place) -> Scan {
             continue;
         }
         let next = at + letter.len_utf8();
+        let after = &text[next..];
         if closers.contains(&letter) {
-            let after = &text[next..];
             if ends_here(after, place, plain.is_empty()) {
-                return Scan::Whole {
-                    text: plain,
-                    length: next,
-                    finding,
+                // Quotes come in pairs: an odd one that opens a line shows where this text should have ended.
+                return match opens_line.filter(|_| finding.inner_quotes % 2 == 1) {
+                    Some(inner) => unclosed(plain, inner, finding),
+                    None => Scan::Whole {
+                        text: plain,
+                        length: next,
+                        finding,
+                    },
                 };
             }
-            if place != Place::Key
-                && let Some((inner_at, kept)) = last_inner
-                && let Some(kept) = swallowed_key(text, inner_at, at, &plain[..kept])
+            if let Some(inner) = last_inner
+                && place != Place::Key
+                && is_swallowed_key(text, inner.at, at, &plain[..inner.kept])
             {
-                plain.truncate(kept);
-                finding.unclosed = true;
-                finding.inner_quotes -= 1;
-                return Scan::Whole {
-                    text: plain,
-                    length: inner_at,
-                    finding,
-                };
-            }
-            if !is_apostrophe(letter, &plain, after) {
-                finding.inner_quotes += 1;
-                finding.passed_an_end |= after.starts_with(",\n") || after.starts_with(",\r\n");
-                last_inner = Some((at, plain.len()));
+                return unclosed(plain, inner, finding);
             }
         } else if letter.is_control() {
             finding.odd_escape = true;
+        }
+        let is_quote = closers.contains(&letter) || (closers == ['\u{201d}'] && letter == '\u{201c}');
+        if is_quote && !is_apostrophe(letter, &plain, after) {
+            let inner = InnerQuote {
+                at,
+                kept: plain.len(),
+                before: finding.inner_quotes,
+            };
+            if opens_line.is_none() && inner.before.is_multiple_of(2) && is_after_comma_and_break(&plain) {
+                opens_line = Some(inner);
+            }
+            last_inner = Some(inner);
+            finding.inner_quotes += 1;
+            finding.passed_an_end |= after.starts_with(",\n") || after.starts_with(",\r\n");
         }
         plain.push(letter);
         at = next;
     }
     Scan::Cut
+}
+
+/// The text that should have ended before `inner`.
+fn unclosed(mut plain: String, inner: InnerQuote, finding: Finding) -> Scan {
+    let kept = plain[..inner.kept]
+        .trim_end()
+        .trim_end_matches(',')
+        .trim_end()
+        .len();
+    plain.truncate(kept);
+    let finding = Finding {
+        unclosed: true,
+        inner_quotes: inner.before,
+        passed_an_end: false,
+        ..finding
+    };
+    Scan::Whole {
+        text: plain,
+        length: inner.at,
+        finding,
+    }
+}
+
+fn is_after_comma_and_break(before: &str) -> bool {
+    let trimmed = before.trim_end();
+    trimmed.ends_with(',') && before[trimmed.len()..].contains('\n')
 }
 
 /// `'` between two letters is part of a word.
@@ -133,21 +181,21 @@ fn is_apostrophe(letter: char, before: &str, after: &str) -> bool {
 }
 
 /// Whether what was taken for two inner quotes is the next key, so that this text was never closed:
-/// `"title": "Intro,\n "level": ...`. Returns the length of the text before it.
-fn swallowed_key(text: &str, opened: usize, closed: usize, before: &str) -> Option<usize> {
+/// `"title": "Intro,\n "level": ...`.
+fn is_swallowed_key(text: &str, opened: usize, closed: usize, before: &str) -> bool {
     let mut key = text[opened..closed].chars();
     key.next();
     let key = key.as_str();
+    let mut behind = text[closed..].chars();
+    behind.next();
     let is_key = !key.is_empty()
         && key.len() <= LONGEST_KEY_BYTES
         && key
             .chars()
             .all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '-'))
-        && skip_space(&text[closed + 1..]).starts_with(':');
+        && skip_space(behind.as_str()).starts_with(':');
     let trimmed = before.trim_end();
-    let comma_before = trimmed.ends_with(',');
-    let on_new_line = before[trimmed.len()..].contains('\n');
-    (is_key && (comma_before || on_new_line)).then(|| trimmed.trim_end_matches(',').trim_end().len())
+    is_key && (trimmed.ends_with(',') || before[trimmed.len()..].contains('\n'))
 }
 
 /// Whether a quote that is followed by `after` closes its text.

@@ -56,7 +56,7 @@ pub(super) fn readings(text: &str) -> Result<Vec<Reading>, Failure> {
     for result in results {
         match result {
             Ok(reading) if readings.iter().all(|other| other.value != reading.value) => {
-                readings.push(reading)
+                readings.push(reading);
             }
             Ok(_) => {}
             Err(error) => failure = error,
@@ -96,6 +96,8 @@ enum Frame {
 struct Parser<'a> {
     text: &'a str,
     at: usize,
+    /// Closing typographic quotes occur in the text.
+    typographic: bool,
     stack: Vec<Frame>,
     root: Option<Value>,
     /// A value has just ended, so that a separator should come.
@@ -112,6 +114,7 @@ impl<'a> Parser<'a> {
         Self {
             text,
             at: 0,
+            typographic: text.contains('\u{201d}'),
             stack: Vec::new(),
             root: None,
             after_value: false,
@@ -198,7 +201,7 @@ impl<'a> Parser<'a> {
 
     fn key(&mut self, next: char) -> Result<(), Failure> {
         let key = if closers_of(next).is_some() {
-            match scan(self.rest(), Place::Key) {
+            match scan(self.rest(), Place::Key, self.typographic) {
                 Scan::Cut => {
                     self.at = self.text.len();
                     return Ok(());
@@ -298,7 +301,7 @@ impl<'a> Parser<'a> {
                 Ok(())
             }
             quote if closers_of(quote).is_some() => {
-                let scanned = scan(self.rest(), self.place());
+                let scanned = scan(self.rest(), self.place(), self.typographic);
                 if quote != '"' {
                     self.note(Change::Quotes, "quotes of a text replaced");
                 }
@@ -336,6 +339,10 @@ impl<'a> Parser<'a> {
         }
         if finding.is_doubtful() {
             self.missing.push(self.path());
+            if self.place() == Place::Item && !self.stack.is_empty() {
+                // It may have been two items or half of one.
+                self.missing.push(format!("{}/-", self.open_path()));
+            }
             self.note(Change::Doubtful, "a text with an unpaired quote was dropped");
             self.drop_value();
             self.after_value = true;

@@ -9,7 +9,7 @@ use crate::documents::Document;
 /// One kind of damage.
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
-    pub(crate) damage: fn(&Document, u64) -> String,
+    pub(crate) damage: fn(&Document, usize) -> String,
 }
 
 macro_rules! kinds {
@@ -26,7 +26,7 @@ kinds! {
             ("Sure! Here is the JSON you asked for [as agreed]:\n\n", "\n\nLet me know if you need {changes}."),
             ("Вот результат (см. схему {course}):\n", "\nНадеюсь, это поможет!"),
             ("Here you go:\n```\n", "\n```\nThe lessons are \"ready\", see [1]."),
-        ][seed as usize % 3];
+        ][seed % 3];
         format!("{before}{}{after}", document.pretty())
     },
     "thinking" => |document, seed| {
@@ -55,9 +55,12 @@ kinds! {
     "closing quote missing" => |document, seed| one_place(document, seed, &is_field_end, |text, at| {
         format!("{}{}", &text[..at], &text[at + 1..])
     }),
+    "closing quote of an item missing" => |document, seed| one_place(document, seed, &is_item_end, |text, at| {
+        format!("{}{}", &text[..at], &text[at + 1..])
+    }),
     "closing brackets missing at the end" => |document, seed| {
         let text = document.pretty();
-        let end = text.trim_end().len() - 1 - seed as usize % 2;
+        let end = text.trim_end().len() - 1 - seed % 2;
         text[..end].trim_end().to_owned()
     },
     "closing bracket missing inside" => |document, seed| one_place(document, seed, &is_list_end, |text, at| {
@@ -68,7 +71,7 @@ kinds! {
     }),
     "needless closing bracket" => |document, seed| {
         let text = document.pretty();
-        format!("{text}{}", ["}", "]}", "\n}}"][seed as usize % 3])
+        format!("{text}{}", ["}", "]}", "\n}}"][seed % 3])
     },
     "missing colon" => |document, seed| one_place(document, seed, &is_colon, |text, at| {
         format!("{}{}", &text[..at], &text[at + 1..])
@@ -78,7 +81,7 @@ kinds! {
     "near enum values" => |document, seed| respelled(&document.value, seed).to_string(),
     "one item without its list" => |document, _| unlisted(&document.value).to_string(),
     "needless layer around" => |document, seed| {
-        let key = ["course", "result", "output"][seed as usize % 3];
+        let key = ["course", "result", "output"][seed % 3];
         format!("{{\"{key}\": {}}}", document.pretty())
     },
     "list of one around" => |document, _| format!("[{}]", document.pretty()),
@@ -103,6 +106,7 @@ kinds! {
 }
 
 /// How the next piece is written.
+#[expect(clippy::struct_excessive_bools, reason = "each is a damage of its own")]
 struct Style {
     quotes: (&'static str, &'static str),
     key_quote: Option<&'static str>,
@@ -121,9 +125,9 @@ struct Writer<'a> {
 }
 
 /// The document, pretty-printed; `choose` decides anew for every piece.
-fn render(document: &Document, seed: u64, choose: &dyn Fn(&mut Style, &mut StdRng)) -> String {
+fn render(document: &Document, seed: usize, choose: &dyn Fn(&mut Style, &mut StdRng)) -> String {
     let mut writer = Writer {
-        rng: StdRng::seed_from_u64(seed),
+        rng: StdRng::seed_from_u64(seed as u64),
         choose,
         text: String::new(),
     };
@@ -173,7 +177,7 @@ impl Writer<'_> {
             self.text += style.comment;
             if let Some(key) = key {
                 let (open, close) = style.key_quote.map_or(style.quotes, |quote| (quote, quote));
-                self.text += &format!("{open}{key}{close}: ");
+                self.text.extend([open, key, close, ": "]);
             }
             self.value(value, depth + 1);
             let is_last = index + 1 == count;
@@ -210,14 +214,14 @@ impl Writer<'_> {
         if style.raw_breaks {
             body = body.replace("\\n", "\n").replace("\\t", "\t");
         }
-        self.text += &format!("{}{body}{}", style.quotes.0, style.quotes.1);
+        self.text.extend([style.quotes.0, &body, style.quotes.1]);
     }
 }
 
 /// Damages one of the places that `is_place` accepts; places inside texts do not count.
 fn one_place(
     document: &Document,
-    seed: u64,
+    seed: usize,
     is_place: &dyn Fn(&str, usize) -> bool,
     damage: fn(&str, usize) -> String,
 ) -> String {
@@ -236,7 +240,7 @@ fn one_place(
             _ => {}
         }
     }
-    let mut rng = StdRng::seed_from_u64(seed);
+    let mut rng = StdRng::seed_from_u64(seed as u64);
     damage(&text, places[rng.random_range(0..places.len())])
 }
 
@@ -247,6 +251,13 @@ fn is_field_end(text: &str, at: usize) -> bool {
     text[at..].starts_with("\",\n") && line.contains("\": \"")
 }
 
+/// The closing quote of a list's item that another item follows.
+fn is_item_end(text: &str, at: usize) -> bool {
+    let line_start = text[..at].rfind('\n').map_or(0, |line_break| line_break + 1);
+    let line = text[line_start..at].trim_start();
+    text[at..].starts_with("\",\n") && line.starts_with('"') && !line.contains("\": \"")
+}
+
 fn is_list_end(text: &str, at: usize) -> bool {
     text[at..].starts_with("],\n") && text[..at].ends_with(' ')
 }
@@ -255,7 +266,10 @@ fn is_colon(text: &str, at: usize) -> bool {
     text[at..].starts_with(": \"")
 }
 
-fn map(value: &Value, change: &mut dyn FnMut(&str, &Value) -> Option<(String, Value)>) -> Value {
+/// A new key and value for a field, or none to leave it.
+type Change<'a> = dyn FnMut(&str, &Value) -> Option<(String, Value)> + 'a;
+
+fn map(value: &Value, change: &mut Change<'_>) -> Value {
     match value {
         Value::Object(fields) => fields
             .iter()
@@ -279,8 +293,8 @@ fn renamed(value: &Value, rename: &dyn Fn(&str) -> String) -> Value {
     map(value, &mut |key, field| Some((rename(key), field.clone())))
 }
 
-fn retyped(value: &Value, seed: u64) -> Value {
-    let mut rng = StdRng::seed_from_u64(seed);
+fn retyped(value: &Value, seed: usize) -> Value {
+    let mut rng = StdRng::seed_from_u64(seed as u64);
     map(value, &mut |key, field| {
         let unit = if key.contains("minutes") && rng.random_bool(0.5) {
             " min"
@@ -296,8 +310,8 @@ fn retyped(value: &Value, seed: u64) -> Value {
     })
 }
 
-fn respelled(value: &Value, seed: u64) -> Value {
-    let mut rng = StdRng::seed_from_u64(seed);
+fn respelled(value: &Value, seed: usize) -> Value {
+    let mut rng = StdRng::seed_from_u64(seed as u64);
     map(value, &mut |key, field| {
         let text = field
             .as_str()

@@ -12,7 +12,7 @@ pub(crate) struct Document {
 impl Document {
     /// As models write it.
     pub(crate) fn pretty(&self) -> String {
-        serde_json::to_string_pretty(&self.value).unwrap()
+        serde_json::to_string_pretty(&self.value).expect("a value is JSON")
     }
 }
 
@@ -25,7 +25,7 @@ pub(crate) fn documents() -> Vec<Document> {
             ("metadata", metadata_schema(), metadata(words)),
             ("lesson content", content_schema(), content(words)),
         ] {
-            let validator = jsonschema::validator_for(&schema).unwrap();
+            let validator = jsonschema::validator_for(&schema).expect("the schema is one");
             assert!(
                 validator.is_valid(&value),
                 "{:?}",
@@ -76,7 +76,7 @@ const ENGLISH: Words = Words {
         "Lifetime elision in signatures",
         "The ? operator",
         "From and Into for errors",
-        "Trait objects: Box<dyn Trait>",
+        "The words \"move\", \"copy\" and \"clone\"",
         "Monomorphisation, code size",
     ],
     exercises: [
@@ -120,7 +120,7 @@ const RUSSIAN: Words = Words {
         "Опущенные времена жизни в сигнатурах",
         "Оператор ? и ранний возврат",
         "From и Into для ошибок",
-        "Объекты типажей: Box<dyn Trait>",
+        "Слова \"move\", \"copy\" и \"clone\"",
         "Мономорфизация, размер кода",
     ],
     exercises: [

@@ -20,7 +20,7 @@ use crate::provider::{Embedder, EmbeddingKind};
 /// Texts in one request: providers take at most 128 to 2048.
 const TEXTS_PER_REQUEST: usize = 64;
 /// Embedding a batch takes seconds; silence for this long is a failure.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How a model is told what a text is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -61,7 +61,9 @@ pub fn schema_answers(seed: u64, language: Language) -> Script {
                 depth: 0,
             },
         );
-        brief::follow(&mut value, request, || generator.prose(LONG_TEXT_CHARS, usize::MAX));
+        brief::follow(&mut value, request, || {
+            generator.prose(LONG_TEXT_CHARS, usize::MAX)
+        });
         ScriptedReply::text(value.to_string())
     })
 }
