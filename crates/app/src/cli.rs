@@ -58,7 +58,7 @@ struct GlobalFlags {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make a course from a title
-    Create(create::Create),
+    Create(Box<create::Create>),
     /// Continue a generation that was interrupted, failed, out of budget or paused
     Resume(resume::Resume),
     /// List the courses

@@ -21,6 +21,8 @@ use store::worker::{self, WorkerIdentity};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::failure::Failure;
+
 /// Between two signs of life. Each also asks whether the job was cancelled, which must be noticed within 2 s
 /// (generation 3.1).
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -61,8 +63,8 @@ impl Worker {
     /// A worker of this process.
     ///
     /// # Errors
-    /// [`PipelineError`] only if the program was built with broken prompts.
-    pub(crate) fn new(services: Services) -> Result<Self, PipelineError> {
+    /// [`Failure`] only if the program was built with broken prompts.
+    pub(crate) fn new(services: Services) -> Result<Self, Failure> {
         Ok(Self {
             store: Arc::clone(&services.store),
             clock: Arc::clone(&services.clock),
@@ -180,7 +182,7 @@ impl Worker {
             sleep(SHUTDOWN_PATIENCE).await;
         };
         tokio::select! {
-            outcome = self.pipeline.run_job(job, &stop) => outcome,
+            outcome = Box::pin(self.pipeline.run_job(job, &stop)) => outcome,
             () = self.keep_lease(job, &stop) => JobOutcome::LostLease,
             () = abandoned => JobOutcome::Released,
         }
@@ -213,13 +215,13 @@ impl Worker {
 }
 
 fn is_unreachable(error: &PipelineError) -> bool {
-    let cause = match error {
-        PipelineError::Call {
-            cause: CallError::Exhausted { cause, .. },
-            ..
-        }
-        | PipelineError::Embedding(cause) => cause,
-        _ => return false,
+    let (PipelineError::Call {
+        cause: CallError::Exhausted { cause, .. },
+        ..
+    }
+    | PipelineError::Embedding(cause)) = error
+    else {
+        return false;
     };
     matches!(cause, ProviderError::Connect { .. })
 }

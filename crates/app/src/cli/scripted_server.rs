@@ -7,7 +7,6 @@ use std::time::Duration;
 use clap::Args;
 use domain::language::Language;
 use domain::usage::MicroUsd;
-use llm::error::ProviderError;
 use llm::provider::scripted::Script;
 use llm::provider::scripted::answers::schema_answers;
 use llm::provider::scripted::misbehaving::{Faults, misbehaving};
@@ -63,7 +62,7 @@ impl ScriptedServer {
         let signals = Signals::listen()?;
         let server = Server::start_on(SocketAddr::from(([127, 0, 0, 1], self.port)), script)
             .await
-            .map_err(|cause| ProviderError::Setup(format!("port {} cannot be opened: {cause}", self.port)))?;
+            .map_err(|cause| Failure::setup(format!("port {} cannot be opened: {cause}", self.port)))?;
         print(server.base_url().as_str())?;
         signals.token().cancelled().await;
         Ok(Exit::Success)

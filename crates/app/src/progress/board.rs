@@ -217,18 +217,27 @@ impl Board {
             .sum()
     }
 
+    /// The same in whole thousandths.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the share is between 0 and 1"
+    )]
+    pub(crate) fn permille_done(&self) -> u32 {
+        (self.share_done() * 1000.0) as u32
+    }
+
     fn step_share(&self, step: Step) -> f64 {
         let state = self.state(step);
         match state.status {
             StepStatus::Completed => 1.0,
-            StepStatus::Pending | StepStatus::Failed => 0.0,
             StepStatus::InProgress if step == Step::Content && self.lessons_planned > 0 => {
                 (f64::from(self.lessons_done) / f64::from(self.lessons_planned)).min(1.0)
             }
             StepStatus::InProgress if state.total > 0 => {
                 (f64::from(state.done) / f64::from(state.total)).min(1.0)
             }
-            StepStatus::InProgress => 0.0,
+            StepStatus::InProgress | StepStatus::Pending | StepStatus::Failed => 0.0,
         }
     }
 

@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{Board, Words, duration, lines};
 
-/// Positions of the total bar.
+/// Positions of the total bar: thousandths of the work.
 const BAR_POSITIONS: u64 = 1000;
 /// How often the spinner turns.
 const SPINNER_INTERVAL: Duration = Duration::from_millis(120);
@@ -56,15 +56,13 @@ impl Terminal {
         for (step, bar) in Step::ALL.into_iter().zip(&self.steps) {
             self.draw_step(step, bar, board);
         }
-        self.total
-            .set_position((board.share_done() * BAR_POSITIONS as f64) as u64);
+        self.total.set_position(u64::from(board.permille_done()));
         self.total.set_message(lines::figures(board, now, self.words));
     }
 
     fn draw_step(&self, step: Step, bar: &ProgressBar, board: &Board) {
         let state = board.state(step);
         match state.status {
-            StepStatus::Pending => {}
             StepStatus::InProgress => {
                 bar.set_style(running());
                 bar.enable_steady_tick(SPINNER_INTERVAL);
@@ -90,7 +88,7 @@ impl Terminal {
                 });
                 bar.finish_with_message(took.unwrap_or_default());
             }
-            StepStatus::Completed | StepStatus::Failed => {}
+            StepStatus::Pending | StepStatus::Completed | StepStatus::Failed => {}
         }
     }
 

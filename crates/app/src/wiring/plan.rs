@@ -247,9 +247,8 @@ fn assume_card(config: &Config, cards: &mut Cards, id: &str) {
     let names = config.providers.iter().map(|provider| provider.name.as_str());
     let serving = match (config.provider(CUSTOM), names.clone().count()) {
         (Some(custom), _) => custom.name.clone(),
-        (None, 0) => return,
         (None, 1) => names.collect(),
-        // Several endpoints: only a card can tell which one serves it.
+        // None, or several endpoints, of which only a card can tell which one serves it.
         (None, _) => return,
     };
     let card = match card {
@@ -364,11 +363,11 @@ mod tests {
     use super::*;
     use crate::config::{Environment, Flags};
 
-    fn config(environment: Environment) -> Config {
-        Config::load(&Flags::default(), &environment).unwrap()
+    fn config(environment: &Environment) -> Config {
+        Config::load(&Flags::default(), environment).unwrap()
     }
 
-    fn lesson_model(environment: Environment, model: Option<&str>) -> Result<String, String> {
+    fn lesson_model(environment: &Environment, model: Option<&str>) -> Result<String, String> {
         let plan = Plan::of(&config(environment), model).map_err(|failure| failure.to_string())?;
         Ok(plan.main_card().unwrap().id.clone())
     }
@@ -376,16 +375,16 @@ mod tests {
     #[test]
     fn without_key_and_endpoint_everything_goes_to_the_embedded_model() {
         assert_eq!(
-            lesson_model([("HOME", "/h")].into(), None).unwrap(),
+            lesson_model(&[("HOME", "/h")].into(), None).unwrap(),
             DEFAULT_EMBEDDED
         );
         assert_eq!(
-            lesson_model([("HOME", "/h")].into(), Some("embedded")).unwrap(),
+            lesson_model(&[("HOME", "/h")].into(), Some("embedded")).unwrap(),
             DEFAULT_EMBEDDED
         );
         // A key alone, of which many have one for other programs, does not change that.
         assert_eq!(
-            lesson_model([("HOME", "/h"), ("OPENAI_API_KEY", "k")].into(), None).unwrap(),
+            lesson_model(&[("HOME", "/h"), ("OPENAI_API_KEY", "k")].into(), None).unwrap(),
             DEFAULT_EMBEDDED
         );
     }
@@ -393,9 +392,9 @@ mod tests {
     #[test]
     fn key_of_openrouter_brings_the_default_routes() {
         let environment = || [("HOME", "/h"), ("OPENROUTER_API_KEY", "k")].into();
-        assert_eq!(lesson_model(environment(), None).unwrap(), "openai/gpt-oss-20b");
+        assert_eq!(lesson_model(&environment(), None).unwrap(), "openai/gpt-oss-20b");
         assert_eq!(
-            lesson_model(environment(), Some("qwen/qwen3-max")).unwrap(),
+            lesson_model(&environment(), Some("qwen/qwen3-max")).unwrap(),
             "qwen/qwen3-max"
         );
     }
@@ -404,18 +403,22 @@ mod tests {
     fn own_endpoint_serves_whatever_model_is_named() {
         let environment = || [("HOME", "/h"), ("OPENAI_BASE_URL", "http://localhost:8000/v1")].into();
         assert_eq!(
-            lesson_model(environment(), Some("llama3.3:70b")).unwrap(),
+            lesson_model(&environment(), Some("llama3.3:70b")).unwrap(),
             "llama3.3:70b"
         );
-        let plan = Plan::of(&config(environment()), Some("openai/gpt-oss-20b")).unwrap();
+        let plan = Plan::of(&config(&environment()), Some("openai/gpt-oss-20b")).unwrap();
         assert_eq!(plan.main_card().unwrap().provider, CUSTOM);
-        assert!(lesson_model(environment(), None).unwrap_err().contains("--model"));
+        assert!(
+            lesson_model(&environment(), None)
+                .unwrap_err()
+                .contains("--model")
+        );
     }
 
     #[test]
     fn what_cannot_be_called_is_named_with_the_way_out() {
         let check = |model: &str, expected: &str| {
-            let text = lesson_model([("HOME", "/h")].into(), Some(model)).unwrap_err();
+            let text = lesson_model(&[("HOME", "/h")].into(), Some(model)).unwrap_err();
             assert!(text.contains(expected), "{text}");
         };
         check("qwen/qwen3-max", "OPENROUTER_API_KEY");
@@ -425,7 +428,7 @@ mod tests {
 
     #[test]
     fn embedded_model_refuses_languages_that_it_cannot_write() {
-        let plan = Plan::of(&config([("HOME", "/h")].into()), None).unwrap();
+        let plan = Plan::of(&config(&[("HOME", "/h")].into()), None).unwrap();
         assert!(plan.check_language(Language::English).is_ok());
         let failure = plan.check_language(Language::Russian).unwrap_err();
         assert!(
@@ -441,7 +444,7 @@ mod tests {
             ("OPENROUTER_API_KEY", "k"),
             ("COURSEWRIGHT_ROUTES", r#"{lesson={first="qwen/qwen3-max"}}"#),
         ];
-        let plan = Plan::of(&config(environment.into()), None).unwrap();
+        let plan = Plan::of(&config(&environment.into()), None).unwrap();
         assert_eq!(plan.routes.of(Work::Lesson).first, "qwen/qwen3-max");
         assert_eq!(plan.routes.of(Work::Section).first, "openai/gpt-oss-20b");
     }

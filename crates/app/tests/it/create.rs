@@ -6,6 +6,11 @@ use std::time::Duration;
 use domain::language::Language;
 use domain::usage::MicroUsd;
 use serde_json::Value;
+use store::cluster::{ClusterConfig, Unobserved};
+use store::course::list_courses;
+use store::model_call::list_rejected;
+use store::organization::ensure_local_owner;
+use store::{Store, StoreConfig};
 
 use crate::desk::Desk;
 use crate::provider::Provider;
@@ -166,18 +171,58 @@ fn structure_only_rests_and_resume_writes_the_lessons() {
 }
 
 #[test]
-fn provider_that_fails_in_a_third_of_its_calls_still_makes_a_course() {
+fn provider_that_fails_in_a_third_of_its_calls_still_makes_a_course_and_each_failure_has_its_reason() {
     let (desk, provider) = (Desk::new(), Provider::rough());
     let out = desk.out();
     let ran = desk.run_with(
         &provider,
         &create("Python loops for beginners", out.to_str().unwrap(), &[]),
     );
-    // What went wrong is told with its reason.
-    ran.expect(0, &["trying again"]);
+    ran.expect(0, &["lessons"]);
     let json: Value = serde_json::from_str(&desk.result("json")).unwrap();
     check_json(&desk, &json);
     assert_eq!(json["lessons"].as_array().unwrap().len(), lessons_of(&json));
+
+    let rejected = rejected_calls(&desk);
+    assert!(rejected.len() >= 2, "{rejected:?}");
+    for (outcome, error) in rejected {
+        assert!(
+            !outcome.is_empty() && error.is_some_and(|error| error.len() > 5),
+            "{outcome}"
+        );
+    }
+}
+
+/// Outcome and error of the calls in the log whose answers were not used.
+fn rejected_calls(desk: &Desk) -> Vec<(String, Option<String>)> {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let mut cluster = ClusterConfig::new(desk.data().join("postgres"));
+        cluster.search_path = option_env!("PATH").map(Into::into);
+        let store = Store::open(
+            &StoreConfig {
+                database_url: None,
+                cluster,
+            },
+            &Unobserved,
+        )
+        .await
+        .unwrap();
+        let mut tx = store.system().await.unwrap();
+        let actor = ensure_local_owner(&mut tx).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut tx = store.tenant(&actor).await.unwrap();
+        let course = &list_courses(&mut tx, None, 1).await.unwrap()[0];
+        let rejected = list_rejected(&mut tx, course.current_generation_id.unwrap(), 1000)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        store.close().await.unwrap();
+        rejected
+            .into_iter()
+            .map(|call| (call.outcome, call.error))
+            .collect()
+    })
 }
 
 #[test]

@@ -24,21 +24,18 @@ pub(super) async fn measure(config: &Config, model: Option<PathBuf>) -> Result<S
     /// Tokens of an answer.
     const TOKENS: usize = 128;
 
-    let path = match model {
-        Some(path) => {
-            verify_gguf_header(&path)?;
-            path
-        }
-        None => {
-            let files = ModelFiles::shipped()?;
-            let fetcher = Fetcher::new(config)?;
-            embedded_file(&files, DEFAULT_EMBEDDED)
-                .and_then(|file| fetcher.find(file))
-                .ok_or_else(|| {
-                    Failure::setup("the embedded model is not there")
-                        .advice("fetch it: `coursewright models pull`")
-                })?
-        }
+    let path = if let Some(path) = model {
+        verify_gguf_header(&path)?;
+        path
+    } else {
+        let files = ModelFiles::shipped()?;
+        let fetcher = Fetcher::new(config)?;
+        embedded_file(&files, DEFAULT_EMBEDDED)
+            .and_then(|file| fetcher.find(file))
+            .ok_or_else(|| {
+                Failure::setup("the embedded model is not there")
+                    .advice("fetch it: `coursewright models pull`")
+            })?
     };
     let name = path
         .file_name()

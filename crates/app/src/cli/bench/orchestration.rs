@@ -137,7 +137,7 @@ fn models(timed: &Arc<Timed>) -> Result<Models, Failure> {
     let builder = Models::builder(
         cards,
         Routes::single("scripted"),
-        Arc::new(WordEmbedder::new(256)),
+        Arc::new(WordEmbedder::new(256).lenient()),
     );
     Ok(builder
         .provider(Arc::clone(timed) as _)
