@@ -9,10 +9,15 @@ use llm::provider::{Embedder, EmbeddingKind};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let path = std::env::args().nth(1).ok_or("the path of the embedding model is missing")?;
+    let path = std::env::args()
+        .nth(1)
+        .ok_or("the path of the embedding model is missing")?;
     let embedder = EmbeddedEmbedder::new(path, "multilingual-e5-small-q4");
     let mut pairs = pairs();
-    let texts: Vec<String> = pairs.iter().flat_map(|pair| [pair.left.clone(), pair.right.clone()]).collect();
+    let texts: Vec<String> = pairs
+        .iter()
+        .flat_map(|pair| [pair.left.clone(), pair.right.clone()])
+        .collect();
     embedder.embed(&texts[..1], EmbeddingKind::Query).await?;
     let begin = std::time::Instant::now();
     // Both sides as queries: the comparison is symmetric.
@@ -30,20 +35,37 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             Lesson::Duplicate => "duplicate",
             Lesson::Distinct => "distinct",
         };
-        writeln!(out, "{language}\t{lesson}\t{:.4}\t{}\t{}", pair.cosine, pair.left, pair.right)?;
+        writeln!(
+            out,
+            "{language}\t{lesson}\t{:.4}\t{}\t{}",
+            pair.cosine, pair.left, pair.right
+        )?;
     }
     let mut err = std::io::stderr().lock();
     writeln!(err, "{speed:.1} texts a second")?;
     let calibration = fit(&pairs).ok_or("the model does not tell the pairs apart")?;
     writeln!(err, "{calibration:?}")?;
     for is_russian in [false, true] {
-        for lesson in [Lesson::Related, Lesson::Unrelated, Lesson::Duplicate, Lesson::Distinct] {
-            let of = pairs.iter().filter(|pair| pair.is_russian == is_russian && pair.lesson == lesson);
+        for lesson in [
+            Lesson::Related,
+            Lesson::Unrelated,
+            Lesson::Duplicate,
+            Lesson::Distinct,
+        ] {
+            let of = pairs
+                .iter()
+                .filter(|pair| pair.is_russian == is_russian && pair.lesson == lesson);
             let cosines: Vec<f32> = of.clone().map(|pair| pair.cosine).collect();
-            let (low, high) = cosines.iter().fold((1.0_f32, 0.0_f32), |(low, high), cosine| (low.min(*cosine), high.max(*cosine)));
+            let (low, high) = cosines.iter().fold((1.0_f32, 0.0_f32), |(low, high), cosine| {
+                (low.min(*cosine), high.max(*cosine))
+            });
             let mean = cosines.iter().sum::<f32>() / cosines.len() as f32;
             let passed = of.filter(|pair| passes(&calibration, pair)).count();
-            writeln!(err, "russian {is_russian} {lesson:?}: {low:.4} to {high:.4}, mean {mean:.4}, {passed} of {} pass", cosines.len())?;
+            writeln!(
+                err,
+                "russian {is_russian} {lesson:?}: {low:.4} to {high:.4}, mean {mean:.4}, {passed} of {} pass",
+                cosines.len()
+            )?;
         }
     }
     Ok(())

@@ -52,7 +52,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = args.next().ok_or("the path of a GGUF file is missing")?;
     let count: usize = args.next().map_or(Ok(4), |text| text.parse())?;
     let max_output_tokens: u32 = args.next().map_or(Ok(1500), |text| text.parse())?;
-    let provider = Arc::new(EmbeddedProvider::new(EmbeddedOptions::new(path, "embedded/example")));
+    let provider = Arc::new(EmbeddedProvider::new(EmbeddedOptions::new(
+        path,
+        "embedded/example",
+    )));
     let begin = Instant::now();
     provider.load().await?;
     writeln!(std::io::stdout(), "loaded in {:.1?}", begin.elapsed())?;
@@ -63,15 +66,30 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let request = Request {
             model: "embedded/example".to_owned(),
             messages: vec![
-                Message::system("You are an expert instructional designer. You write clear, specific, practical course material in plain English."),
-                Message::user(format!("Design the first section of the course \"{topic}\": a title, a description of two sentences and exactly 3 lessons, each with a title, 2 objectives that start with a verb, and 3 key topics.")),
+                Message::system(
+                    "You are an expert instructional designer. You write clear, specific, practical course material in plain English.",
+                ),
+                Message::user(format!(
+                    "Design the first section of the course \"{topic}\": a title, a description of two sentences and exactly 3 lessons, each with a title, 2 objectives that start with a verb, and 3 key topics."
+                )),
             ],
-            schema: Some(OutputSchema { name: "section".to_owned(), schema: schema() }),
+            schema: Some(OutputSchema {
+                name: "section".to_owned(),
+                schema: schema(),
+            }),
             max_output_tokens,
-            sampling: Sampling { temperature: 0.4, seed: Some(index as u64), ..Sampling::default() },
-            idle_timeout: Duration::from_secs(60),
+            sampling: Sampling {
+                temperature: 0.4,
+                seed: Some(index as u64),
+                ..Sampling::default()
+            },
+            idle_timeout: Duration::from_mins(1),
         };
-        calls.spawn(async move { provider.generate(&request, &Unobserved, &CancellationToken::new()).await });
+        calls.spawn(async move {
+            provider
+                .generate(&request, &Unobserved, &CancellationToken::new())
+                .await
+        });
     }
     let mut tokens = 0;
     while let Some(answer) = calls.join_next().await {
@@ -88,6 +106,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         )?;
     }
     let seconds = begin.elapsed().as_secs_f64();
-    writeln!(std::io::stdout(), "{tokens} tokens in {seconds:.1} s: {:.1} a second", tokens as f64 / seconds)?;
+    writeln!(
+        std::io::stdout(),
+        "{tokens} tokens in {seconds:.1} s: {:.1} a second",
+        tokens as f64 / seconds
+    )?;
     Ok(())
 }

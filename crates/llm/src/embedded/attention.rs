@@ -31,7 +31,12 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn new(layers: usize, key_heads: usize, head_size: usize) -> Self {
-        Self { heads: vec![HeadMemory::default(); layers * key_heads], key_heads, head_size, length: 0 }
+        Self {
+            heads: vec![HeadMemory::default(); layers * key_heads],
+            key_heads,
+            head_size,
+            length: 0,
+        }
     }
 
     /// Positions that all layers hold.
@@ -43,7 +48,8 @@ impl Memory {
     pub(super) fn truncate(&mut self, length: usize) {
         self.length = self.length.min(length);
         for head in &mut self.heads {
-            head.keys.truncate(self.length.div_ceil(BLOCK) * BLOCK * self.head_size);
+            head.keys
+                .truncate(self.length.div_ceil(BLOCK) * BLOCK * self.head_size);
             head.values.truncate(self.length * self.head_size);
         }
     }
@@ -53,9 +59,11 @@ impl Memory {
         self.length = length.min(other.length);
         for (to, from) in self.heads.iter_mut().zip(&other.heads) {
             to.keys.clear();
-            to.keys.extend_from_slice(&from.keys[..self.length.div_ceil(BLOCK) * BLOCK * self.head_size]);
+            to.keys
+                .extend_from_slice(&from.keys[..self.length.div_ceil(BLOCK) * BLOCK * self.head_size]);
             to.values.clear();
-            to.values.extend_from_slice(&from.values[..self.length * self.head_size]);
+            to.values
+                .extend_from_slice(&from.values[..self.length * self.head_size]);
         }
     }
 
@@ -72,7 +80,9 @@ impl Memory {
                 memory.keys[block + dimension * BLOCK + position % BLOCK] = f16::from_f32(*value);
             }
             memory.values.truncate(position * size);
-            memory.values.extend(values.iter().map(|value| f16::from_f32(*value)));
+            memory
+                .values
+                .extend(values.iter().map(|value| f16::from_f32(*value)));
         }
     }
 
@@ -99,9 +109,21 @@ impl Memory {
         scratch.weights.clear();
         scratch.weights.resize(heads * stride, 0.0);
         scratch.block.resize(BLOCK * size, 0.0);
-        for (index, keys) in memory.keys.chunks_exact(BLOCK * size).take(stride / BLOCK).enumerate() {
+        for (index, keys) in memory
+            .keys
+            .chunks_exact(BLOCK * size)
+            .take(stride / BLOCK)
+            .enumerate()
+        {
             keys.convert_to_f32_slice(&mut scratch.block);
-            score_block(queries, &scratch.block, size, &mut scratch.weights, stride, index * BLOCK);
+            score_block(
+                queries,
+                &scratch.block,
+                size,
+                &mut scratch.weights,
+                stride,
+                index * BLOCK,
+            );
         }
         for weights in scratch.weights.chunks_exact_mut(stride) {
             softmax(weights, length);
@@ -110,7 +132,11 @@ impl Memory {
         for (index, values) in memory.values[..length * size].chunks(BLOCK * size).enumerate() {
             let block = &mut scratch.block[..values.len()];
             values.convert_to_f32_slice(block);
-            for (weights, out) in scratch.weights.chunks_exact(stride).zip(out.chunks_exact_mut(size)) {
+            for (weights, out) in scratch
+                .weights
+                .chunks_exact(stride)
+                .zip(out.chunks_exact_mut(size))
+            {
                 add_values(&weights[index * BLOCK..], block, size, out);
             }
         }
@@ -130,7 +156,9 @@ fn score_block(queries: &[f32], block: &[f32], size: usize, weights: &mut [f32],
     for group in queries.chunks(4 * size) {
         let mut query = group.chunks_exact(size);
         match (query.next(), query.next(), query.next(), query.next()) {
-            (Some(a), Some(b), Some(c), Some(d)) => store(score([a, b, c, d], block), weights, stride, head, at),
+            (Some(a), Some(b), Some(c), Some(d)) => {
+                store(score([a, b, c, d], block), weights, stride, head, at);
+            }
             (Some(a), Some(b), Some(c), None) => store(score([a, b, c], block), weights, stride, head, at),
             (Some(a), Some(b), None, _) => store(score([a, b], block), weights, stride, head, at),
             (Some(a), None, ..) => store(score([a], block), weights, stride, head, at),
@@ -140,7 +168,13 @@ fn score_block(queries: &[f32], block: &[f32], size: usize, weights: &mut [f32],
     }
 }
 
-fn store<const N: usize>(scores: [[f32; BLOCK]; N], weights: &mut [f32], stride: usize, head: usize, at: usize) {
+fn store<const N: usize>(
+    scores: [[f32; BLOCK]; N],
+    weights: &mut [f32],
+    stride: usize,
+    head: usize,
+    at: usize,
+) {
     for (index, scores) in scores.iter().enumerate() {
         let start = (head + index) * stride + at;
         weights[start..start + BLOCK].copy_from_slice(scores);
@@ -201,7 +235,9 @@ fn add_values_in<const N: usize>(weights: &[f32], block: &[f32], size: usize, ou
     for (offset, out) in out.as_chunks_mut::<N>().0.iter_mut().enumerate() {
         let mut sums = *out;
         for (weight, values) in weights.iter().zip(block.chunks_exact(size)) {
-            let Some(values) = values.as_chunks::<N>().0.get(offset) else { continue };
+            let Some(values) = values.as_chunks::<N>().0.get(offset) else {
+                continue;
+            };
             for (sum, value) in sums.iter_mut().zip(values) {
                 *sum = weight.mul_add(*value, *sum);
             }
@@ -233,12 +269,22 @@ mod tests {
 
     fn expected(length: usize, query: &[f32]) -> Vec<f32> {
         let scores: Vec<f32> = (0..length)
-            .map(|position| (0..SIZE).map(|d| query[d] * number(position * 131 + d)).sum::<f32>())
+            .map(|position| {
+                (0..SIZE)
+                    .map(|d| query[d] * number(position * 131 + d))
+                    .sum::<f32>()
+            })
             .collect();
         let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let weights: Vec<f32> = scores.iter().map(|score| (score - largest).exp()).collect();
         let sum: f32 = weights.iter().sum();
-        (0..SIZE).map(|d| (0..length).map(|p| weights[p] / sum * number(p * 17 + d * 3)).sum()).collect()
+        (0..SIZE)
+            .map(|d| {
+                (0..length)
+                    .map(|p| weights[p] / sum * number(p * 17 + d * 3))
+                    .sum()
+            })
+            .collect()
     }
 
     #[test]

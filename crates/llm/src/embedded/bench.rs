@@ -33,6 +33,10 @@ const ALREADY: usize = 64;
 /// # Errors
 /// [`EmbeddedError`] if the model cannot be loaded or run.
 pub fn bench_decode(path: &Path, slots: usize, tokens: usize) -> Result<DecodeFigures, EmbeddedError> {
+    super::threads()?.install(|| bench(path, slots, tokens))
+}
+
+fn bench(path: &Path, slots: usize, tokens: usize) -> Result<DecodeFigures, EmbeddedError> {
     let begin = Instant::now();
     let (content, mut file) = open(path)?;
     let network = Network::load(&content, &mut file, PROMPT + tokens)?;
@@ -43,7 +47,11 @@ pub fn bench_decode(path: &Path, slots: usize, tokens: usize) -> Result<DecodeFi
     read(&network, &mut network.memory(), PROMPT)?;
     let prompt_tokens_per_s = PROMPT as f64 / begin.elapsed().as_secs_f64();
     let single_decode_tokens_per_s = decode(&network, 1, tokens)?;
-    let batched_decode_tokens_per_s = if slots == 1 { single_decode_tokens_per_s } else { decode(&network, slots, tokens)? };
+    let batched_decode_tokens_per_s = if slots == 1 {
+        single_decode_tokens_per_s
+    } else {
+        decode(&network, slots, tokens)?
+    };
     Ok(DecodeFigures {
         load_seconds,
         prompt_tokens_per_s,
@@ -55,7 +63,12 @@ pub fn bench_decode(path: &Path, slots: usize, tokens: usize) -> Result<DecodeFi
 
 fn read(network: &Network, memory: &mut Memory, count: usize) -> Result<Vec<Vec<f32>>, EmbeddedError> {
     let rows: Vec<Row> = (0..count)
-        .map(|position| Row { memory: 0, token: token(position), position, sampled: position + 1 == count })
+        .map(|position| Row {
+            memory: 0,
+            token: token(position),
+            position,
+            sampled: position + 1 == count,
+        })
         .collect();
     network.step(&rows, &mut [memory])
 }
@@ -74,7 +87,12 @@ fn decode(network: &Network, slots: usize, tokens: usize) -> Result<f64, Embedde
     let begin = Instant::now();
     for step in 0..tokens {
         let rows: Vec<Row> = (0..slots)
-            .map(|memory| Row { memory, token: token(step * 7 + memory), position: ALREADY + step, sampled: true })
+            .map(|memory| Row {
+                memory,
+                token: token(step * 7 + memory),
+                position: ALREADY + step,
+                sampled: true,
+            })
             .collect();
         network.step(&rows, &mut memories)?;
     }

@@ -16,24 +16,61 @@ use super::vocabulary::Vocabulary;
 const KEPT_SCHEMAS: usize = 32;
 /// The longest way to a closed answer that is looked for, in tokens.
 const LONGEST_CLOSE: usize = 1500;
+/// Tokens within a string between two looks at the way to close.
+const CHECK_EVERY: usize = 8;
 /// Tokens below twice the shortest answer at which every choice is checked for a way to close.
 const CLOSING_MARGIN: usize = 48;
 
 /// Compiles schemas.
 pub(super) struct Grammars {
     factory: ParserFactory,
-    vocabulary: Arc<Vocabulary>,
+    shared: Arc<Shared>,
     compiled: Mutex<VecDeque<(Value, Constraint)>>,
+}
+
+/// What all constraints of a model have in common.
+struct Shared {
+    vocabulary: Arc<Vocabulary>,
+    /// All tokens of text, those that bring the end nearest first: within a string, and outside.
+    inside: Vec<TokenId>,
+    outside: Vec<TokenId>,
+}
+
+impl Shared {
+    fn new(vocabulary: Arc<Vocabulary>) -> Self {
+        let order = |in_string| {
+            let place = Place {
+                in_string,
+                escaped: false,
+            };
+            let mut tokens: Vec<TokenId> = vocabulary.text_tokens().collect();
+            tokens.sort_by_cached_key(|token| std::cmp::Reverse(rank(vocabulary.bytes(*token), place)));
+            tokens
+        };
+        let (inside, outside) = (order(true), order(false));
+        Self {
+            vocabulary,
+            inside,
+            outside,
+        }
+    }
 }
 
 impl Grammars {
     pub(super) fn new(vocabulary: Arc<Vocabulary>) -> Result<Self, EmbeddedError> {
-        let capabilities = InferenceCapabilities { ff_tokens: true, ..Default::default() };
+        let capabilities = InferenceCapabilities {
+            ff_tokens: true,
+            ..Default::default()
+        };
         let slices = SlicedBiasComputer::json_slices();
         let mut factory = ParserFactory::new(vocabulary.environment(), capabilities, &slices)
             .map_err(|error| EmbeddedError::Tokenizer(error.to_string()))?;
         factory.quiet();
-        Ok(Self { factory, vocabulary, compiled: Mutex::default() })
+        Ok(Self {
+            factory,
+            shared: Arc::new(Shared::new(vocabulary)),
+            compiled: Mutex::default(),
+        })
     }
 
     /// The constraint of `schema`, at its beginning.
@@ -58,14 +95,25 @@ impl Grammars {
                 })
             });
         }
-        let mut matcher = Matcher::new(self.factory.create_parser(TopLevelGrammar::from_json_schema(with_form)));
+        let mut matcher = Matcher::new(
+            self.factory
+                .create_parser(TopLevelGrammar::from_json_schema(with_form)),
+        );
         if let Some(reason) = matcher.get_error() {
             return Err(reason);
         }
         matcher.compute_mask().map_err(|error| error.to_string())?;
-        let mut constraint =
-            Constraint { matcher, vocabulary: Arc::clone(&self.vocabulary), place: Place::default(), shortest: 0 };
-        constraint.shortest = constraint.way_to_close(LONGEST_CLOSE).map_or(LONGEST_CLOSE, |way| way.len());
+        let mut constraint = Constraint {
+            matcher,
+            shared: Arc::clone(&self.shared),
+            place: Place::default(),
+            shortest: 0,
+            unchecked: 0,
+            slack: 0,
+        };
+        constraint.shortest = constraint
+            .way_to_close(LONGEST_CLOSE)
+            .map_or(LONGEST_CLOSE, |way| way.len());
         compiled.push_back((schema.clone(), constraint.fork()));
         if compiled.len() > KEPT_SCHEMAS {
             compiled.pop_front();
@@ -98,31 +146,41 @@ impl Place {
 /// One answer in the making and the schema that it follows.
 pub(super) struct Constraint {
     matcher: Matcher,
-    vocabulary: Arc<Vocabulary>,
+    shared: Arc<Shared>,
     place: Place,
     /// Tokens of the shortest answer that was found for the schema.
     shortest: usize,
+    /// Tokens since the way to close was last looked for.
+    unchecked: usize,
+    /// Tokens that were then left over besides the way to close.
+    slack: usize,
 }
 
 impl Constraint {
     fn fork(&self) -> Self {
         Self {
             matcher: self.matcher.deep_clone(),
-            vocabulary: Arc::clone(&self.vocabulary),
+            shared: Arc::clone(&self.shared),
             place: self.place,
             shortest: self.shortest,
+            unchecked: self.unchecked,
+            slack: self.slack,
         }
     }
 
     /// The tokens that may come next.
     pub(super) fn allowed(&mut self) -> Result<SimpleVob, EmbeddedError> {
-        self.matcher.compute_mask_or_eos().map_err(|error| EmbeddedError::Grammar(error.to_string()))
+        self.matcher
+            .compute_mask_or_eos()
+            .map_err(|error| EmbeddedError::Grammar(error.to_string()))
     }
 
     /// Takes a token and answers those that must follow it, which are taken too.
     pub(super) fn take(&mut self, token: TokenId) -> Result<Vec<TokenId>, EmbeddedError> {
-        self.place.advance(self.vocabulary.bytes(token));
-        self.matcher.consume_token(token).map_err(|error| EmbeddedError::Grammar(error.to_string()))?;
+        self.place.advance(self.shared.vocabulary.bytes(token));
+        self.matcher
+            .consume_token(token)
+            .map_err(|error| EmbeddedError::Grammar(error.to_string()))?;
         Ok(self.forced())
     }
 
@@ -133,7 +191,7 @@ impl Constraint {
         }
         let forced = self.matcher.consume_ff_tokens();
         for token in &forced {
-            self.place.advance(self.vocabulary.bytes(*token));
+            self.place.advance(self.shared.vocabulary.bytes(*token));
         }
         forced
     }
@@ -156,13 +214,26 @@ impl Constraint {
     /// Which token to take when only `remaining` more fit: `wanted`, if the answer can still be closed after it,
     /// else the first of a way to close. `None`: it cannot be closed any more.
     pub(super) fn choose_closable(&mut self, wanted: TokenId, remaining: usize) -> Option<TokenId> {
+        // Within a string the way to close grows by little; looking for it after every token would cost more than
+        // the tokens.
+        let goes_on = self.place.in_string && !self.shared.vocabulary.bytes(wanted).contains(&b'"');
+        self.unchecked += 1;
+        if goes_on && self.unchecked < CHECK_EVERY && self.slack > 2 * CHECK_EVERY {
+            return Some(wanted);
+        }
+        self.unchecked = 0;
         let mut ahead = self.fork();
         if let Ok(forced) = ahead.take(wanted) {
             let used = 1 + forced.len();
-            if used <= remaining && ahead.way_to_close(remaining - used).is_some() {
+            if let Some(way) = remaining
+                .checked_sub(used)
+                .and_then(|left| ahead.way_to_close(left))
+            {
+                self.slack = remaining - used - way.len();
                 return Some(wanted);
             }
         }
+        self.slack = 0;
         self.fork().way_to_close(remaining)?.first().copied()
     }
 
@@ -190,15 +261,12 @@ impl Constraint {
 
     /// The allowed token that brings the end nearest.
     fn nearest_end(&self, allowed: &SimpleVob) -> Option<TokenId> {
-        let mut best: Option<((usize, usize), TokenId)> = None;
-        allowed.iter_set_entries(|index| {
-            let Ok(token) = TokenId::try_from(index) else { return };
-            let rank = rank(self.vocabulary.bytes(token), self.place);
-            if best.is_none_or(|(known, _)| rank > known) {
-                best = Some((rank, token));
-            }
-        });
-        best.map(|(_, token)| token)
+        let order = if self.place.in_string {
+            &self.shared.inside
+        } else {
+            &self.shared.outside
+        };
+        order.iter().copied().find(|token| allowed.is_allowed(*token))
     }
 }
 
@@ -252,10 +320,16 @@ mod tests {
 
     #[test]
     fn the_end_of_a_string_ranks_above_its_continuation() {
-        let inside = Place { in_string: true, escaped: false };
+        let inside = Place {
+            in_string: true,
+            escaped: false,
+        };
         let order = ["\"}]", "\"]", "\"", "\",\"", ".", "word", "A"];
         for pair in order.windows(2) {
-            assert!(rank(pair[0].as_bytes(), inside) > rank(pair[1].as_bytes(), inside), "{pair:?}");
+            assert!(
+                rank(pair[0].as_bytes(), inside) > rank(pair[1].as_bytes(), inside),
+                "{pair:?}"
+            );
         }
     }
 
@@ -264,7 +338,10 @@ mod tests {
         let outside = Place::default();
         let order = ["]}", "]", "],", "\"\"", "\"", ",", "1", "{"];
         for pair in order.windows(2) {
-            assert!(rank(pair[0].as_bytes(), outside) > rank(pair[1].as_bytes(), outside), "{pair:?}");
+            assert!(
+                rank(pair[0].as_bytes(), outside) > rank(pair[1].as_bytes(), outside),
+                "{pair:?}"
+            );
         }
     }
 }

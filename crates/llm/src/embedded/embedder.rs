@@ -2,9 +2,10 @@
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use rayon::prelude::*;
 use tokio::sync::OnceCell;
 
 use super::EmbeddedError;
@@ -32,14 +33,29 @@ pub struct EmbeddedEmbedder {
 
 impl std::fmt::Debug for EmbeddedEmbedder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EmbeddedEmbedder").field("model", &self.model).field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("EmbeddedEmbedder")
+            .field("model", &self.model)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
 impl EmbeddedEmbedder {
     /// Remembers where the model is; nothing is read yet. `model` is the id that the card names.
     pub fn new(path: impl Into<PathBuf>, model: impl Into<String>) -> Self {
-        Self { path: path.into(), model: model.into(), encoder: OnceCell::new() }
+        Self {
+            path: path.into(),
+            model: model.into(),
+            encoder: OnceCell::new(),
+        }
+    }
+
+    /// The tokens of `text` as the model reads them, without a prefix.
+    ///
+    /// # Errors
+    /// [`ProviderError::Setup`] if the model cannot be loaded.
+    pub async fn tokens(&self, text: &str) -> Result<Vec<u32>, ProviderError> {
+        Ok(self.encoder().await?.tokens(text))
     }
 
     async fn encoder(&self) -> Result<Arc<Encoder>, ProviderError> {
@@ -107,13 +123,19 @@ impl Encoder {
         let mut container = Container::parse(std::fs::read(path)?)?;
         let sizes = container.sizes;
         if sizes.width != DIMENSIONS {
-            return Err(EmbeddedError::Damaged("the embedding model has vectors of an unexpected length"));
+            return Err(EmbeddedError::Damaged(
+                "the embedding model has vectors of an unexpected length",
+            ));
         }
         let pieces = Pieces::new(&mut container);
         // Token types are not used: the first type's vector is added to every token.
-        let mut kind = container.vector("emb.type", 2 * sizes.width).or_else(|_| container.vector("emb.type", sizes.width))?;
+        let mut kind = container
+            .vector("emb.type", 2 * sizes.width)
+            .or_else(|_| container.vector("emb.type", sizes.width))?;
         kind.truncate(sizes.width);
-        let layers = (0..sizes.layers).map(|index| Layer::load(&container, index)).collect::<Result<_, _>>()?;
+        let layers = (0..sizes.layers)
+            .map(|index| Layer::load(&container, index))
+            .collect::<Result<_, _>>()?;
         Ok(Self {
             sizes,
             pieces,
@@ -157,18 +179,36 @@ impl Encoder {
         for text in texts {
             for (token, position) in text.iter().zip(self.positions.chunks_exact(width)) {
                 let word = self.words.row(*token as usize)?;
-                states.extend(word.iter().zip(position).zip(&self.kind).map(|((word, position), kind)| word + position + kind));
+                states.extend(
+                    word.iter()
+                        .zip(position)
+                        .zip(&self.kind)
+                        .map(|((word, position), kind)| word + position + kind),
+                );
             }
         }
         layer_norm(&mut states, &self.norm.0, &self.norm.1, self.sizes.epsilon);
         for layer in &self.layers {
             let projected = layer.query_key_value.forward(&states)?;
-            add(&mut states, &layer.output.forward(&self.attend(texts, &projected))?);
-            layer_norm(&mut states, &layer.output_norm.0, &layer.output_norm.1, self.sizes.epsilon);
+            add(
+                &mut states,
+                &layer.output.forward(&self.attend(texts, &projected))?,
+            );
+            layer_norm(
+                &mut states,
+                &layer.output_norm.0,
+                &layer.output_norm.1,
+                self.sizes.epsilon,
+            );
             let mut hidden = layer.inner.forward(&states)?;
             gelu(&mut hidden);
             add(&mut states, &layer.outer.forward(&hidden)?);
-            layer_norm(&mut states, &layer.outer_norm.0, &layer.outer_norm.1, self.sizes.epsilon);
+            layer_norm(
+                &mut states,
+                &layer.outer_norm.0,
+                &layer.outer_norm.1,
+                self.sizes.epsilon,
+            );
         }
         let mut rest = states.as_slice();
         let mut vectors = Vec::with_capacity(texts.len());
@@ -194,30 +234,25 @@ impl Encoder {
         for text in texts {
             let (own, others) = projected.split_at(text.len() * 3 * width);
             let (own_out, others_out) = left.split_at_mut(text.len() * width);
-            tasks.push(Mutex::new((own, own_out)));
+            tasks.push((own, own_out));
             (projected, left) = (others, others_out);
         }
-        candle_core::utils::barrier_pool().execute_chunked(tasks.len(), |range| {
+        tasks.into_par_iter().for_each(|(own, out)| {
+            let mut memory = Memory::new(1, heads, head_size);
+            let length = own.len() / (3 * width);
+            for (position, row) in own.chunks_exact(3 * width).enumerate() {
+                memory.write(0, position, &row[width..2 * width], &row[2 * width..]);
+            }
             SCRATCH.with_borrow_mut(|scratch| {
-                for task in range {
-                    let mut task = tasks[task].lock().unwrap_or_else(PoisonError::into_inner);
-                    let (own, out) = &mut *task;
-                    let mut memory = Memory::new(1, heads, head_size);
-                    let length = own.len() / (3 * width);
-                    for (position, row) in own.chunks_exact(3 * width).enumerate() {
-                        memory.write(0, position, &row[width..2 * width], &row[2 * width..]);
-                    }
-                    for (row, out) in own.chunks_exact(3 * width).zip(out.chunks_exact_mut(width)) {
-                        let queries: Vec<f32> = row[..width].iter().map(|query| query * scale).collect();
-                        for head in 0..heads {
-                            let range = head * head_size..(head + 1) * head_size;
-                            memory.attend(0, head, length, &queries[range.clone()], &mut out[range], scratch);
-                        }
+                for (row, out) in own.chunks_exact(3 * width).zip(out.chunks_exact_mut(width)) {
+                    let queries: Vec<f32> = row[..width].iter().map(|query| query * scale).collect();
+                    for head in 0..heads {
+                        let range = head * head_size..(head + 1) * head_size;
+                        memory.attend(0, head, length, &queries[range.clone()], &mut out[range], scratch);
                     }
                 }
             });
         });
-        drop(tasks);
         out
     }
 }
@@ -225,10 +260,15 @@ impl Encoder {
 impl Layer {
     fn load(container: &Container, index: usize) -> Result<Self, EmbeddedError> {
         let Sizes { width, hidden, .. } = container.sizes;
-        let matrix = |part: &str, outputs, inputs| container.matrix(&format!("l{index}.{part}.w"), outputs, inputs);
+        let matrix =
+            |part: &str, outputs, inputs| container.matrix(&format!("l{index}.{part}.w"), outputs, inputs);
         let bias = |part: &str, length| container.vector(&format!("l{index}.{part}.b"), length);
         let query_key_value = Linear::new(
-            vec![matrix("q", width, width)?, matrix("k", width, width)?, matrix("v", width, width)?],
+            vec![
+                matrix("q", width, width)?,
+                matrix("k", width, width)?,
+                matrix("v", width, width)?,
+            ],
             Some([bias("q", width)?, bias("k", width)?, bias("v", width)?].concat()),
         )?;
         Ok(Self {
@@ -244,7 +284,10 @@ impl Layer {
 
 fn norm(container: &Container, name: &str) -> Result<(Vec<f32>, Vec<f32>), EmbeddedError> {
     let width = container.sizes.width;
-    Ok((container.vector(&format!("{name}.w"), width)?, container.vector(&format!("{name}.b"), width)?))
+    Ok((
+        container.vector(&format!("{name}.w"), width)?,
+        container.vector(&format!("{name}.b"), width)?,
+    ))
 }
 
 /// The mean of the rows, at unit length.
@@ -253,6 +296,11 @@ fn mean_direction(rows: &[f32], width: usize) -> Vec<f32> {
     for row in rows.chunks_exact(width) {
         add(&mut sum, row);
     }
-    let length = sum.iter().map(|value| value * value).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+    let length = sum
+        .iter()
+        .map(|value| value * value)
+        .sum::<f32>()
+        .sqrt()
+        .max(f32::MIN_POSITIVE);
     sum.iter().map(|value| value / length).collect()
 }

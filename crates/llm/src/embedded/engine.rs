@@ -51,9 +51,21 @@ impl Engine {
         let count = u32::try_from(network.vocabulary()).unwrap_or(u32::MAX);
         let traits = TokenTraits::new((0..count).map(|token| vocabulary.bytes(token)));
         let slots = (0..slots.max(1))
-            .map(|_| Slot { memory: network.memory(), tokens: Vec::new(), answer: None, used: 0 })
+            .map(|_| Slot {
+                memory: network.memory(),
+                tokens: Vec::new(),
+                answer: None,
+                used: 0,
+            })
             .collect();
-        Self { network, vocabulary, traits, slots, waiting: VecDeque::new(), clock: 0 }
+        Self {
+            network,
+            vocabulary,
+            traits,
+            slots,
+            waiting: VecDeque::new(),
+            clock: 0,
+        }
     }
 
     /// Serves `jobs` until all their senders are gone.
@@ -103,21 +115,23 @@ impl Engine {
     fn admit(&mut self) {
         let mut index = 0;
         while index < self.waiting.len() {
-            let Some(free) = self.choose_slot(&self.waiting[index].prompt) else { return };
-            let Some((source, shared)) = free else {
+            match self.choose_slot(&self.waiting[index].prompt) {
+                Choice::Full => return,
                 // It shares much with a prompt that is being read just now: soon it can be copied.
-                index += 1;
-                continue;
-            };
-            let Some(job) = self.waiting.remove(index) else { return };
-            self.place(job, source, shared);
+                Choice::Wait => index += 1,
+                Choice::Copy { source, shared } => {
+                    let Some(job) = self.waiting.remove(index) else {
+                        return;
+                    };
+                    self.place(job, source, shared);
+                }
+            }
         }
     }
 
-    /// Outer `None`: no slot is free. Inner `None`: waiting pays. Else the slot to copy from and how much.
-    fn choose_slot(&self, prompt: &[TokenId]) -> Option<Option<(usize, usize)>> {
+    fn choose_slot(&self, prompt: &[TokenId]) -> Choice {
         if self.slots.iter().all(|slot| slot.answer.is_some()) {
-            return None;
+            return Choice::Full;
         }
         let (mut best, mut coming) = ((0, 0), 0);
         for (index, slot) in self.slots.iter().enumerate() {
@@ -131,21 +145,33 @@ impl Engine {
             }
         }
         // The last token of the prompt always goes through the network: its logits begin the answer.
-        let best = (best.0, best.1.min(prompt.len().saturating_sub(1)));
-        Some((coming < best.1 + WORTH_WAITING).then_some(best))
+        let (source, shared) = (best.0, best.1.min(prompt.len().saturating_sub(1)));
+        if coming < shared + WORTH_WAITING {
+            Choice::Copy { source, shared }
+        } else {
+            Choice::Wait
+        }
     }
 
     fn place(&mut self, job: Job, source: usize, shared: usize) {
         let free = |slot: &Slot| slot.answer.is_none();
-        let oldest = self.slots.iter().enumerate().filter(|(_, slot)| free(slot)).min_by_key(|(_, slot)| slot.used);
+        let oldest = self
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| free(slot))
+            .min_by_key(|(_, slot)| slot.used);
         let Some((oldest, _)) = oldest else { return };
-        let target = if shared > 0 && free(&self.slots[source]) { source } else { oldest };
+        let target = if shared > 0 && free(&self.slots[source]) {
+            source
+        } else {
+            oldest
+        };
         if target == source {
             self.slots[target].memory.truncate(shared);
         } else {
-            let [target, source] = match self.slots.get_disjoint_mut([target, source]) {
-                Ok(pair) => pair,
-                Err(_) => return,
+            let Ok([target, source]) = self.slots.get_disjoint_mut([target, source]) else {
+                return;
             };
             target.memory.copy_prefix(&source.memory, shared);
         }
@@ -164,13 +190,19 @@ impl Engine {
         let mut rows = Vec::new();
         let mut room = MAX_ROWS;
         // Answers first: their readers wait for each token. Then prompts, in the order in which they came.
-        let mut order: Vec<usize> = (0..self.slots.len()).filter(|index| self.slots[*index].answer.is_some()).collect();
+        let mut order: Vec<usize> = (0..self.slots.len())
+            .filter(|index| self.slots[*index].answer.is_some())
+            .collect();
         order.sort_by_key(|index| (self.slots[*index].unread() > MAX_ROWS, self.slots[*index].used));
         let mut sampled = Vec::new();
         for index in order {
             let slot = &self.slots[index];
             let unread = slot.unread();
-            let count = if slot.answer.as_ref().is_some_and(Answer::is_reading) { unread.min(room) } else { unread };
+            let count = if slot.answer.as_ref().is_some_and(Answer::is_reading) {
+                unread.min(room)
+            } else {
+                unread
+            };
             room = room.saturating_sub(count);
             let start = slot.memory.length();
             let last = start + count == slot.tokens.len();
@@ -231,6 +263,16 @@ impl Slot {
         self.answer = None;
         self.tokens.truncate(self.memory.length());
     }
+}
+
+/// What to do with a waiting job.
+enum Choice {
+    /// No slot is free.
+    Full,
+    /// Wait for another prompt.
+    Wait,
+    /// Begin, with the first `shared` tokens of `source`.
+    Copy { source: usize, shared: usize },
 }
 
 fn common_prefix(a: &[TokenId], b: &[TokenId]) -> usize {

@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::sync::Mutex;
 
 use candle_core::quantized::gguf_file::Content;
+use rayon::prelude::*;
 
 use super::EmbeddedError;
 use super::attention::{LANES, Memory, Scratch};
@@ -15,6 +15,9 @@ use super::numeric::{add, gated, rms_norm};
 /// Rows that go through the network at once. Candle multiplies batches of 32 rows and more with matrix
 /// instructions that some virtual machines announce without offering them.
 pub(super) const MAX_ROWS: usize = 31;
+
+/// Positions that all rows of a step together look back at, below which one thread does it alone.
+const SHORT_LOOK_BACK: usize = 256;
 
 /// One token on its way through the network.
 #[derive(Clone, Copy, Debug)]
@@ -66,16 +69,34 @@ pub(super) struct Network {
 
 impl Network {
     /// Reads the network from `file`, tensor by tensor. `positions` is the longest sequence that will be used.
-    pub(super) fn load(content: &Content, file: &mut BufReader<File>, positions: usize) -> Result<Self, EmbeddedError> {
+    pub(super) fn load(
+        content: &Content,
+        file: &mut BufReader<File>,
+        positions: usize,
+    ) -> Result<Self, EmbeddedError> {
         let shape = Shape::read(content)?;
         let mut reader = Reader { content, file };
         let embedding = reader.matrix("token_embd.weight")?;
-        let head = if reader.has("output.weight") { "output.weight" } else { "token_embd.weight" };
+        let head = if reader.has("output.weight") {
+            "output.weight"
+        } else {
+            "token_embd.weight"
+        };
         let head = Linear::new(vec![reader.matrix(head)?], None)?;
         let norm = reader.vector("output_norm.weight")?;
-        let layers = (0..shape.layers).map(|index| Layer::load(&mut reader, index)).collect::<Result<_, _>>()?;
+        let layers = (0..shape.layers)
+            .map(|index| Layer::load(&mut reader, index))
+            .collect::<Result<_, _>>()?;
         let positions = positions.min(shape.context);
-        Ok(Self { shape, embedding, layers, norm, head, rotations: shape.rotations(positions), positions })
+        Ok(Self {
+            shape,
+            embedding,
+            layers,
+            norm,
+            head,
+            rotations: shape.rotations(positions),
+            positions,
+        })
     }
 
     /// Longest sequence of a memory, in tokens.
@@ -96,7 +117,11 @@ impl Network {
     /// Takes `rows` one step on: their keys and values enter the memories; the answer holds the logits of the
     /// sampled rows, in order. Rows of one memory are consecutive positions in order; a row's result does not
     /// depend on the other memories' rows.
-    pub(super) fn step(&self, rows: &[Row], memories: &mut [&mut Memory]) -> Result<Vec<Vec<f32>>, EmbeddedError> {
+    pub(super) fn step(
+        &self,
+        rows: &[Row],
+        memories: &mut [&mut Memory],
+    ) -> Result<Vec<Vec<f32>>, EmbeddedError> {
         let mut logits = Vec::new();
         for rows in rows.chunks(MAX_ROWS) {
             logits.extend(self.chunk(rows, memories)?);
@@ -131,13 +156,23 @@ impl Network {
         if sampled.is_empty() {
             return Ok(Vec::new());
         }
-        let logits = self.head.forward(&rms_norm(&sampled, &self.norm, self.shape.epsilon))?;
-        Ok(logits.chunks_exact(self.head.outputs()).map(<[f32]>::to_vec).collect())
+        let logits = self
+            .head
+            .forward(&rms_norm(&sampled, &self.norm, self.shape.epsilon))?;
+        Ok(logits
+            .chunks_exact(self.head.outputs())
+            .map(<[f32]>::to_vec)
+            .collect())
     }
 
     /// Rotates queries and keys to their positions, scales the queries, and stores keys and values.
     fn remember(&self, layer: usize, rows: &[Row], projected: &mut [f32], memories: &mut [&mut Memory]) {
-        let Shape { heads, key_heads, head_size, .. } = self.shape;
+        let Shape {
+            heads,
+            key_heads,
+            head_size,
+            ..
+        } = self.shape;
         let scale = 1.0 / (head_size as f32).sqrt();
         let width = (heads + 2 * key_heads) * head_size;
         for (row, projected) in rows.iter().zip(projected.chunks_exact_mut(width)) {
@@ -158,32 +193,31 @@ impl Network {
         thread_local! {
             static SCRATCH: RefCell<Scratch> = RefCell::default();
         }
-        let Shape { heads, key_heads, head_size, .. } = self.shape;
+        let Shape {
+            heads,
+            key_heads,
+            head_size,
+            ..
+        } = self.shape;
         let width = (heads + 2 * key_heads) * head_size;
         let group = heads / key_heads * head_size;
         let mut out = vec![0.0; rows.len() * heads * head_size];
-        // Every group of heads of every row is a task of its own; the locks are never contended.
-        let tasks: Vec<Mutex<&mut [f32]>> = out.chunks_exact_mut(group).map(Mutex::new).collect();
-        let run = |range: std::ops::Range<usize>| {
+        let run = |(task, out): (usize, &mut [f32])| {
+            let (row, key_head) = (task / key_heads, task % key_heads);
+            let start = row * width + key_head * group;
+            let Row { memory, position, .. } = rows[row];
+            let queries = &projected[start..start + group];
             SCRATCH.with_borrow_mut(|scratch| {
-                for task in range {
-                    let (row, key_head) = (task / key_heads, task % key_heads);
-                    let start = row * width + key_head * group;
-                    let queries = &projected[start..start + group];
-                    let Row { memory, position, .. } = rows[row];
-                    let mut out = tasks[task].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    memories[memory].attend(layer, key_head, position + 1, queries, &mut out, scratch);
-                }
+                memories[memory].attend(layer, key_head, position + 1, queries, out, scratch);
             });
         };
         // A short look back is done sooner than another thread wakes.
         let work: usize = rows.iter().map(|row| row.position).sum();
-        if work < 256 {
-            run(0..tasks.len());
+        if work < SHORT_LOOK_BACK {
+            out.chunks_exact_mut(group).enumerate().for_each(run);
         } else {
-            candle_core::utils::barrier_pool().execute_chunked(tasks.len(), run);
+            out.par_chunks_exact_mut(group).enumerate().for_each(run);
         }
-        drop(tasks);
         out
     }
 }
@@ -211,7 +245,10 @@ impl Layer {
             output: Linear::new(vec![reader.matrix(&name("attn_output.weight"))?], None)?,
             hidden_norm: reader.vector(&name("ffn_norm.weight"))?,
             gate_up: Linear::new(
-                vec![reader.matrix(&name("ffn_gate.weight"))?, reader.matrix(&name("ffn_up.weight"))?],
+                vec![
+                    reader.matrix(&name("ffn_gate.weight"))?,
+                    reader.matrix(&name("ffn_up.weight"))?,
+                ],
                 None,
             )?,
             down: Linear::new(vec![reader.matrix(&name("ffn_down.weight"))?], None)?,
@@ -244,7 +281,9 @@ impl Shape {
         };
         let divides = shape.key_heads > 0 && shape.heads.is_multiple_of(shape.key_heads);
         if shape.head_size == 0 || !shape.head_size.is_multiple_of(LANES) || !divides {
-            return Err(EmbeddedError::Damaged("the heads have a size that is not supported"));
+            return Err(EmbeddedError::Damaged(
+                "the heads have a size that is not supported",
+            ));
         }
         Ok(shape)
     }
@@ -256,9 +295,16 @@ impl Shape {
             .map(|index| f64::from(self.rotary_base).powf(-2.0 * index as f64 / self.head_size as f64))
             .collect();
         (0..positions)
-            .flat_map(|position| frequencies.iter().map(move |frequency| position as f64 * frequency))
+            .flat_map(|position| {
+                frequencies
+                    .iter()
+                    .map(move |frequency| position as f64 * frequency)
+            })
             .map(|angle| {
-                #[expect(clippy::cast_possible_truncation, reason = "a cosine or sine, rounded to single precision")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "a cosine or sine, rounded to single precision"
+                )]
                 (angle.cos() as f32, angle.sin() as f32)
             })
             .collect()
@@ -292,7 +338,10 @@ impl Reader<'_> {
 
     fn vector(&mut self, name: &str) -> Result<Vec<f32>, EmbeddedError> {
         let tensor = self.content.tensor(self.file, name, &candle_core::Device::Cpu)?;
-        Ok(tensor.dequantize(&candle_core::Device::Cpu)?.flatten_all()?.to_vec1()?)
+        Ok(tensor
+            .dequantize(&candle_core::Device::Cpu)?
+            .flatten_all()?
+            .to_vec1()?)
     }
 
     fn matrix(&mut self, name: &str) -> Result<RawMatrix, EmbeddedError> {
@@ -304,28 +353,45 @@ impl Reader<'_> {
         let (outputs, inputs) = info.shape.dims2()?;
         let encoding = info.ggml_dtype;
         if !inputs.is_multiple_of(encoding.block_size()) {
-            return Err(EmbeddedError::Damaged("a row of weights does not consist of whole blocks"));
+            return Err(EmbeddedError::Damaged(
+                "a row of weights does not consist of whole blocks",
+            ));
         }
         let mut bytes = vec![0; outputs * inputs / encoding.block_size() * encoding.type_size()];
-        self.file.seek(SeekFrom::Start(self.content.tensor_data_offset + info.offset))?;
+        self.file
+            .seek(SeekFrom::Start(self.content.tensor_data_offset + info.offset))?;
         self.file.read_exact(&mut bytes)?;
-        Ok(RawMatrix { bytes, encoding, outputs, inputs })
+        Ok(RawMatrix {
+            bytes,
+            encoding,
+            outputs,
+            inputs,
+        })
     }
 }
 
 /// A text of the file's header.
 pub(super) fn text<'a>(content: &'a Content, key: &str) -> Result<&'a str, EmbeddedError> {
-    let value = content.metadata.get(key).ok_or_else(|| EmbeddedError::MissingPart(key.to_owned()))?;
+    let value = content
+        .metadata
+        .get(key)
+        .ok_or_else(|| EmbeddedError::MissingPart(key.to_owned()))?;
     Ok(value.to_string()?)
 }
 
 /// A whole number of the file's header.
 pub(super) fn whole(content: &Content, key: &str) -> Result<usize, EmbeddedError> {
-    let value = content.metadata.get(key).ok_or_else(|| EmbeddedError::MissingPart(key.to_owned()))?;
+    let value = content
+        .metadata
+        .get(key)
+        .ok_or_else(|| EmbeddedError::MissingPart(key.to_owned()))?;
     Ok(value.to_u32()? as usize)
 }
 
 fn real(content: &Content, key: &str) -> Result<f32, EmbeddedError> {
-    let value = content.metadata.get(key).ok_or_else(|| EmbeddedError::MissingPart(key.to_owned()))?;
+    let value = content
+        .metadata
+        .get(key)
+        .ok_or_else(|| EmbeddedError::MissingPart(key.to_owned()))?;
     Ok(value.to_f32()?)
 }

@@ -29,7 +29,11 @@ pub(super) fn rms_norm(rows: &[f32], weights: &[f32], epsilon: f32) -> Vec<f32> 
     for row in rows.chunks_exact(weights.len()) {
         let mean = lanes_square_sum(row) / weights.len() as f32;
         let factor = 1.0 / (mean + epsilon).sqrt();
-        out.extend(row.iter().zip(weights).map(|(value, weight)| value * factor * weight));
+        out.extend(
+            row.iter()
+                .zip(weights)
+                .map(|(value, weight)| value * factor * weight),
+        );
     }
     out
 }
@@ -65,7 +69,11 @@ pub(super) fn gated(rows: &[f32], width: usize) -> Vec<f32> {
     let mut out = Vec::with_capacity(rows.len() / 2);
     for row in rows.chunks_exact(2 * width) {
         let (gate, up) = row.split_at(width);
-        out.extend(gate.iter().zip(up).map(|(gate, up)| gate / (1.0 + exp(-gate)) * up));
+        out.extend(
+            gate.iter()
+                .zip(up)
+                .map(|(gate, up)| gate / (1.0 + exp(-gate)) * up),
+        );
     }
     out
 }
@@ -113,7 +121,13 @@ mod tests {
 
     #[test]
     fn gelu_is_close_to_the_exact_form() {
-        for (x, want) in [(-2.0, -0.0455_f32), (-0.5, -0.1543), (0.0, 0.0), (1.0, 0.8413), (3.0, 2.9960)] {
+        for (x, want) in [
+            (-2.0, -0.0455_f32),
+            (-0.5, -0.1543),
+            (0.0, 0.0),
+            (1.0, 0.8413),
+            (3.0, 2.9960),
+        ] {
             let mut values = [x];
             gelu(&mut values);
             assert!((values[0] - want).abs() < 1e-3, "{x}: {} {want}", values[0]);

@@ -22,8 +22,15 @@ impl Pieces {
     /// Takes the vocabulary out of the container.
     pub(super) fn new(container: &mut Container) -> Self {
         let pieces = std::mem::take(&mut container.pieces);
-        let rarest = pieces.iter().map(|(_, score)| *score).fold(f32::INFINITY, f32::min);
-        let longest = pieces.iter().map(|(piece, _)| piece.len()).max().unwrap_or_default();
+        let rarest = pieces
+            .iter()
+            .map(|(_, score)| *score)
+            .fold(f32::INFINITY, f32::min);
+        let longest = pieces
+            .iter()
+            .map(|(piece, _)| piece.len())
+            .max()
+            .unwrap_or_default();
         let mut tokens = HashMap::with_capacity(pieces.len());
         for (token, (piece, score)) in (0_u32..).zip(pieces) {
             if token != container.special.unknown && !piece.is_empty() {
@@ -67,21 +74,21 @@ impl Pieces {
                 None => push(letter),
             }
         }
-        if out.is_empty() {
-            out.push(WORD_MARK);
-        }
         out
     }
 
     fn cut(&self, text: &str) -> Vec<u32> {
         // For every end of a character: the best score so far, where the last piece began, and its token.
-        let mut best: Vec<(f32, usize, u32)> = vec![(f32::NEG_INFINITY, 0, self.special.unknown); text.len() + 1];
+        let mut best: Vec<(f32, usize, u32)> =
+            vec![(f32::NEG_INFINITY, 0, self.special.unknown); text.len() + 1];
         best[0].0 = 0.0;
         for (start, letter) in text.char_indices() {
             let score = best[start].0;
             let letter_end = start + letter.len_utf8();
             for length in letter.len_utf8()..=self.longest.min(text.len() - start) {
-                let Some(piece) = text.get(start..start + length) else { continue };
+                let Some(piece) = text.get(start..start + length) else {
+                    continue;
+                };
                 if let Some((token, own)) = self.tokens.get(piece)
                     && score + own > best[start + length].0
                 {
@@ -112,12 +119,31 @@ mod tests {
     use super::*;
 
     fn pieces() -> Pieces {
-        let list = [("▁", -3.0), ("▁ab", -2.0), ("ab", -2.5), ("a", -4.0), ("b", -4.0), ("▁a", -3.5), ("c", -6.0)];
-        let tokens = (10_u32..).zip(list).map(|(token, (piece, score))| (piece.into(), (token, score))).collect();
+        let list = [
+            ("▁", -3.0),
+            ("▁ab", -2.0),
+            ("ab", -2.5),
+            ("a", -4.0),
+            ("b", -4.0),
+            ("▁a", -3.5),
+            ("c", -6.0),
+        ];
+        let tokens = (10_u32..)
+            .zip(list)
+            .map(|(token, (piece, score))| (piece.into(), (token, score)))
+            .collect();
         Pieces {
             tokens,
-            normal_forms: HashMap::from([('Ａ', "a".to_owned()), ('\n', " ".to_owned()), ('\u{AD}', String::new())]),
-            special: SpecialTokens { begin: 0, end: 2, unknown: 3 },
+            normal_forms: HashMap::from([
+                ('Ａ', "a".to_owned()),
+                ('\n', " ".to_owned()),
+                ('\u{AD}', String::new()),
+            ]),
+            special: SpecialTokens {
+                begin: 0,
+                end: 2,
+                unknown: 3,
+            },
             longest: 5,
             unknown_score: -16.0,
         }
@@ -133,7 +159,7 @@ mod tests {
         check("a\u{AD}b", &[0, 11, 2]);
         check("abc", &[0, 11, 16, 2]);
         check("xyab", &[0, 10, 3, 12, 2]);
-        check("", &[0, 10, 2]);
+        check("", &[0, 2]);
     }
 
     #[test]

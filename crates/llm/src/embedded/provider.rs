@@ -47,7 +47,12 @@ pub struct EmbeddedOptions {
 impl EmbeddedOptions {
     /// Four answers at once, 4096 tokens each.
     pub fn new(path: impl Into<PathBuf>, model: impl Into<String>) -> Self {
-        Self { path: path.into(), model: model.into(), slots: 4, context_tokens: 4096 }
+        Self {
+            path: path.into(),
+            model: model.into(),
+            slots: 4,
+            context_tokens: 4096,
+        }
     }
 }
 
@@ -67,21 +72,31 @@ struct Handle {
 
 impl std::fmt::Debug for EmbeddedProvider {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EmbeddedProvider").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("EmbeddedProvider")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }
 
 impl EmbeddedProvider {
     /// Remembers how to run the model; nothing is read yet.
     pub fn new(options: EmbeddedOptions) -> Self {
-        Self { options, vocabulary: Arc::default(), engine: OnceCell::new() }
+        Self {
+            options,
+            vocabulary: Arc::default(),
+            engine: OnceCell::new(),
+        }
     }
 
     /// How many tokens `text` has for this model. Reads the vocabulary (half a second) if no call has done so.
     pub fn count_tokens(&self, text: &str) -> usize {
-        let vocabulary = self.vocabulary.get_or_init(|| read_vocabulary(&self.options.path));
+        let vocabulary = self
+            .vocabulary
+            .get_or_init(|| read_vocabulary(&self.options.path));
         match vocabulary {
-            Ok(vocabulary) => vocabulary.encode(text).map_or(text.len() / BYTES_PER_TOKEN, |tokens| tokens.len()),
+            Ok(vocabulary) => vocabulary
+                .encode(text)
+                .map_or(text.len() / BYTES_PER_TOKEN, |tokens| tokens.len()),
             Err(_) => text.len() / BYTES_PER_TOKEN,
         }
     }
@@ -106,9 +121,17 @@ impl EmbeddedProvider {
             .name("embedded-model".to_owned())
             .spawn(move || {
                 let begin = Instant::now();
-                match load(&options, &vocabulary) {
+                let pool = match super::threads() {
+                    Ok(pool) => pool,
+                    Err(error) => return drop(send.send(Err(error))),
+                };
+                pool.install(|| match load(&options, &vocabulary) {
                     Ok((engine, handle, jobs)) => {
-                        tracing::info!(model = options.model, seconds = begin.elapsed().as_secs_f32(), "model loaded");
+                        tracing::info!(
+                            model = options.model,
+                            seconds = begin.elapsed().as_secs_f32(),
+                            "model loaded"
+                        );
                         if send.send(Ok(handle)).is_ok() {
                             engine.run(&jobs);
                         }
@@ -117,7 +140,7 @@ impl EmbeddedProvider {
                         // If nobody waits any more there is nobody to tell.
                         let _ = send.send(Err(error));
                     }
-                }
+                });
             })
             .map_err(|error| ProviderError::Setup(format!("no thread for the model: {error}")))?;
         let path = self.options.path.display();
@@ -144,7 +167,16 @@ fn load(
     let positions = network.positions();
     let engine = Engine::new(network, Arc::clone(&vocabulary), options.slots);
     let (jobs, receiver) = channel();
-    Ok((engine, Handle { jobs, vocabulary, grammars, positions }, receiver))
+    Ok((
+        engine,
+        Handle {
+            jobs,
+            vocabulary,
+            grammars,
+            positions,
+        },
+        receiver,
+    ))
 }
 
 pub(super) fn open(path: &Path) -> Result<(Content, BufReader<File>), EmbeddedError> {
@@ -155,7 +187,9 @@ pub(super) fn open(path: &Path) -> Result<(Content, BufReader<File>), EmbeddedEr
 
 pub(super) fn vocabulary_of(content: &Content) -> Result<Arc<Vocabulary>, EmbeddedError> {
     let embedding = content.tensor_infos.get("token_embd.weight");
-    let size = embedding.and_then(|info| info.shape.dims().first().copied()).unwrap_or_default();
+    let size = embedding
+        .and_then(|info| info.shape.dims().first().copied())
+        .unwrap_or_default();
     Ok(Arc::new(Vocabulary::load(content, size)?))
 }
 
@@ -176,12 +210,16 @@ impl Handle {
         let prompt = self.vocabulary.encode(&text).map_err(setup)?;
         if prompt.len() + SMALLEST_ANSWER > self.positions {
             let (length, context) = (prompt.len(), self.positions);
-            let message = format!("the prompt has {length} tokens, the model's context {context} with the answer");
+            let message =
+                format!("the prompt has {length} tokens, the model's context {context} with the answer");
             return Err(rejected(TOO_LARGE, message));
         }
         let constraint = request.schema.as_ref().map(|output| {
             self.grammars.compile(&output.schema).map_err(|reason| {
-                rejected(UNPROCESSABLE, format!("the schema '{}' cannot be followed: {reason}", output.name))
+                rejected(
+                    UNPROCESSABLE,
+                    format!("the schema '{}' cannot be followed: {reason}", output.name),
+                )
             })
         });
         let (events, receiver) = mpsc::unbounded_channel();
@@ -243,8 +281,17 @@ impl EmbeddedProvider {
                     observer.on_delta(&delta, tokens);
                     text.push_str(&delta);
                 }
-                Event::Finished { reason, output_tokens, reused_tokens } => {
-                    tracing::debug!(input_tokens, output_tokens, reused_tokens, "answer of the embedded model");
+                Event::Finished {
+                    reason,
+                    output_tokens,
+                    reused_tokens,
+                } => {
+                    tracing::debug!(
+                        input_tokens,
+                        output_tokens,
+                        reused_tokens,
+                        "answer of the embedded model"
+                    );
                     if text.is_empty() && reason == FinishReason::Stop {
                         return Err(ProviderError::Empty);
                     }

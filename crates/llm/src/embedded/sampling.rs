@@ -114,12 +114,11 @@ impl Sampler {
     fn penalise(&self, logits: &mut [f32], traits: &TokenTraits) {
         let window = &self.history[self.history.len().saturating_sub(PENALTY_WINDOW)..];
         let mut counts: HashMap<TokenId, f32> = HashMap::new();
-        for token in window {
-            if !traits.is_form.get(*token as usize).copied().unwrap_or(true) {
-                *counts.entry(*token).or_default() += self.frequency_penalty;
-            }
+        let is_content = |token: TokenId| !traits.is_form.get(token as usize).copied().unwrap_or(true);
+        for token in window.iter().filter(|token| is_content(**token)) {
+            *counts.entry(*token).or_default() += self.frequency_penalty;
         }
-        for token in self.repeating() {
+        for token in self.repeating().into_iter().filter(|token| is_content(*token)) {
             *counts.entry(token).or_default() += LOOP_PENALTY;
         }
         for (token, penalty) in counts {
@@ -132,7 +131,11 @@ impl Sampler {
     /// The tokens that would make a sequence of the present string return.
     fn repeating(&self) -> Vec<TokenId> {
         let text = &self.history[self.string_start..];
-        let Some(tail) = text.len().checked_sub(LOOP_LENGTH - 1).map(|start| &text[start..]) else {
+        let Some(tail) = text
+            .len()
+            .checked_sub(LOOP_LENGTH - 1)
+            .map(|start| &text[start..])
+        else {
             return Vec::new();
         };
         text.windows(LOOP_LENGTH)
@@ -152,7 +155,10 @@ fn largest(logits: &[f32], allowed: Option<&SimpleVob>) -> Option<(TokenId, f32)
     best
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a vocabulary has fewer than 2^32 tokens")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a vocabulary has fewer than 2^32 tokens"
+)]
 fn visit(logits: &[f32], allowed: Option<&SimpleVob>, mut seen: impl FnMut(TokenId, f32)) {
     match allowed {
         Some(allowed) => allowed.iter_set_entries(|index| {
@@ -160,7 +166,10 @@ fn visit(logits: &[f32], allowed: Option<&SimpleVob>, mut seen: impl FnMut(Token
                 seen(index as TokenId, *logit);
             }
         }),
-        None => logits.iter().enumerate().for_each(|(index, logit)| seen(index as TokenId, *logit)),
+        None => logits
+            .iter()
+            .enumerate()
+            .for_each(|(index, logit)| seen(index as TokenId, *logit)),
     }
 }
 
@@ -169,11 +178,21 @@ mod tests {
     use super::*;
 
     fn traits(size: usize) -> TokenTraits {
-        TokenTraits { is_form: vec![false; size], has_quote: vec![false; size] }
+        TokenTraits {
+            is_form: vec![false; size],
+            has_quote: vec![false; size],
+        }
     }
 
     fn sampler(temperature: f32, seed: u64) -> Sampler {
-        Sampler::new(&Sampling { temperature, frequency_penalty: Some(0.5), ..Sampling::default() }, seed)
+        Sampler::new(
+            &Sampling {
+                temperature,
+                frequency_penalty: Some(0.5),
+                ..Sampling::default()
+            },
+            seed,
+        )
     }
 
     #[test]
@@ -182,15 +201,27 @@ mod tests {
         allowed.allow_token(1);
         allowed.allow_token(3);
         let mut logits = vec![9.0, 1.0, 8.0, 2.0];
-        assert_eq!(sampler(0.0, 1).choose(&mut logits, Some(&allowed), &traits(4)), Some(3));
-        assert_eq!(sampler(0.0, 1).choose(&mut logits, Some(&SimpleVob::alloc(4)), &traits(4)), None);
+        assert_eq!(
+            sampler(0.0, 1).choose(&mut logits, Some(&allowed), &traits(4)),
+            Some(3)
+        );
+        assert_eq!(
+            sampler(0.0, 1).choose(&mut logits, Some(&SimpleVob::alloc(4)), &traits(4)),
+            None
+        );
     }
 
     #[test]
     fn the_same_seed_gives_the_same_tokens_and_another_seed_others() {
         let draw = |seed| {
             let mut sampler = sampler(1.0, seed);
-            (0..40).map(|_| sampler.choose(&mut [1.0, 1.1, 0.9, 1.0], None, &traits(4)).unwrap()).collect::<Vec<_>>()
+            (0..40)
+                .map(|_| {
+                    sampler
+                        .choose(&mut [1.0, 1.1, 0.9, 1.0], None, &traits(4))
+                        .unwrap()
+                })
+                .collect::<Vec<_>>()
         };
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));

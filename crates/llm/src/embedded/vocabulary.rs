@@ -39,8 +39,16 @@ impl Vocabulary {
         ends.sort_unstable();
         ends.dedup();
         let templates = templates(text(content, "tokenizer.chat_template")?)?;
-        let environment: TokEnv = Arc::new(Environment { tokenizer: tokenizer.clone(), trie });
-        Ok(Self { tokenizer, environment, templates, ends })
+        let environment: TokEnv = Arc::new(Environment {
+            tokenizer: tokenizer.clone(),
+            trie,
+        });
+        Ok(Self {
+            tokenizer,
+            environment,
+            templates,
+            ends,
+        })
     }
 
     /// What llguidance knows of the tokens.
@@ -63,9 +71,18 @@ impl Vocabulary {
         self.bytes(token).first() == Some(&TokTrie::SPECIAL_TOKEN_MARKER)
     }
 
+    /// All tokens that stand for text.
+    pub(super) fn text_tokens(&self) -> impl Iterator<Item = TokenId> {
+        let count = u32::try_from(self.environment.tok_trie().vocab_size()).unwrap_or(u32::MAX);
+        (0..count).filter(|token| !self.bytes(*token).is_empty() && !self.is_control(*token))
+    }
+
     /// The tokens of `text`; names of control tokens are recognised.
     pub(super) fn encode(&self, text: &str) -> Result<Vec<TokenId>, EmbeddedError> {
-        let encoding = self.tokenizer.encode_fast(text, false).map_err(|error| EmbeddedError::Tokenizer(error.to_string()))?;
+        let encoding = self
+            .tokenizer
+            .encode_fast(text, false)
+            .map_err(|error| EmbeddedError::Tokenizer(error.to_string()))?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -105,9 +122,10 @@ impl TokenizerEnv for Environment {
 
     fn tokenize_bytes(&self, bytes: &[u8]) -> Vec<TokenId> {
         self.trie.tokenize_with_greedy_fallback(bytes, |text| {
-            self.tokenizer
-                .encode_fast(text, false)
-                .map_or_else(|_| self.trie.greedy_tokenize(text.as_bytes()), |encoding| encoding.get_ids().to_vec())
+            self.tokenizer.encode_fast(text, false).map_or_else(
+                |_| self.trie.greedy_tokenize(text.as_bytes()),
+                |encoding| encoding.get_ids().to_vec(),
+            )
         })
     }
 }
@@ -136,7 +154,12 @@ fn trie(content: &Content, size: usize, end: TokenId) -> Result<TokTrie, Embedde
     for (name, kind) in names.iter().zip(types) {
         let name = name.to_string()?;
         if kind.to_i32()? == NORMAL {
-            words.push(name.chars().map(byte_of).collect::<Option<_>>().unwrap_or_default());
+            words.push(
+                name.chars()
+                    .map(byte_of)
+                    .collect::<Option<_>>()
+                    .unwrap_or_default(),
+            );
         } else {
             words.push(marked(name));
         }
@@ -144,7 +167,8 @@ fn trie(content: &Content, size: usize, end: TokenId) -> Result<TokTrie, Embedde
     for index in words.len()..size {
         words.push(marked(&format!("<[{index}]>")));
     }
-    let count = u32::try_from(words.len()).map_err(|_| EmbeddedError::Damaged("the vocabulary is too large"))?;
+    let count =
+        u32::try_from(words.len()).map_err(|_| EmbeddedError::Damaged("the vocabulary is too large"))?;
     let mut info = TokRxInfo::new(count, end);
     info.tok_end_of_turn = Some(end);
     Ok(TokTrie::from(&info, &words))
@@ -160,20 +184,24 @@ fn marked(name: &str) -> Vec<u8> {
 /// moved to U+0100 and on.
 fn byte_of(letter: char) -> Option<u8> {
     let printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
-    match u8::try_from(u32::from(letter)) {
-        Ok(byte) => printable(byte).then_some(byte),
-        Err(_) => {
-            let index = u32::from(letter).checked_sub(0x100)?;
-            (0..=u8::MAX).filter(|byte| !printable(*byte)).nth(index as usize)
-        }
+    if let Ok(byte) = u8::try_from(u32::from(letter)) {
+        return printable(byte).then_some(byte);
     }
+    let index = u32::from(letter).checked_sub(0x100)?;
+    (0..=u8::MAX).filter(|byte| !printable(*byte)).nth(index as usize)
 }
 
 fn templates(source: &str) -> Result<minijinja::Environment<'static>, EmbeddedError> {
     let mut environment = minijinja::Environment::new();
-    environment.add_function("raise_exception", |message: String| -> Result<String, minijinja::Error> {
-        Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, message))
-    });
+    environment.add_function(
+        "raise_exception",
+        |message: String| -> Result<String, minijinja::Error> {
+            Err(minijinja::Error::new(
+                minijinja::ErrorKind::InvalidOperation,
+                message,
+            ))
+        },
+    );
     // The few methods of Python's strings that templates use.
     environment.set_unknown_method_callback(|_, value, method, _| match (value.as_str(), method) {
         (Some(text), "strip") => Ok(text.trim().into()),
@@ -196,7 +224,10 @@ mod tests {
         assert_eq!(byte_of('Ċ'), Some(b'\n'));
         assert_eq!(byte_of('é'), Some(0xE9));
         assert_eq!(byte_of('中'), None);
-        let all: std::collections::BTreeSet<u8> = (0..0x200).filter_map(char::from_u32).filter_map(byte_of).collect();
+        let all: std::collections::BTreeSet<u8> = (0..0x200)
+            .filter_map(char::from_u32)
+            .filter_map(byte_of)
+            .collect();
         assert_eq!(all.len(), 256);
     }
 }

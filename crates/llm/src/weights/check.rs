@@ -38,7 +38,11 @@ pub fn verify_gguf_header(path: &Path) -> Result<(), WeightsError> {
 /// [`WeightsError::Unreadable`] or [`WeightsError::NotAModel`].
 pub fn verify_e5_header(path: &Path) -> Result<(), WeightsError> {
     let header: [u8; 4] = read_start(path)?;
-    if header == *b"E5S1" { Ok(()) } else { Err(not_a_model(path, "it does not begin with 'E5S1'")) }
+    if header == *b"E5S1" {
+        Ok(())
+    } else {
+        Err(not_a_model(path, "it does not begin with 'E5S1'"))
+    }
 }
 
 pub(super) fn verify_header(path: &Path, format: FileFormat) -> Result<(), WeightsError> {
@@ -54,12 +58,18 @@ fn read_start<const N: usize>(path: &Path) -> Result<[u8; N], WeightsError> {
     match read {
         Ok(()) => Ok(header),
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(not_a_model(path, "it is too short")),
-        Err(cause) => Err(WeightsError::Unreadable { path: path.to_owned(), cause }),
+        Err(cause) => Err(WeightsError::Unreadable {
+            path: path.to_owned(),
+            cause,
+        }),
     }
 }
 
 fn not_a_model(path: &Path, reason: &str) -> WeightsError {
-    WeightsError::NotAModel { path: path.to_owned(), reason: reason.to_owned() }
+    WeightsError::NotAModel {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    }
 }
 
 /// Reads all of `path` and compares its checksum with that of `file`; a wrong one is removed.
@@ -67,7 +77,10 @@ fn not_a_model(path: &Path, reason: &str) -> WeightsError {
 /// # Errors
 /// [`WeightsError::WrongChecksum`] or [`WeightsError::Unreadable`].
 pub fn verify_checksum(path: &Path, file: &ModelFile) -> Result<(), WeightsError> {
-    let unreadable = |cause| WeightsError::Unreadable { path: path.to_owned(), cause };
+    let unreadable = |cause| WeightsError::Unreadable {
+        path: path.to_owned(),
+        cause,
+    };
     let mut input = File::open(path).map_err(unreadable)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
@@ -83,7 +96,11 @@ pub fn verify_checksum(path: &Path, file: &ModelFile) -> Result<(), WeightsError
         return Ok(());
     }
     std::fs::remove_file(path).map_err(unreadable)?;
-    Err(WeightsError::WrongChecksum { name: file.name.clone(), expected: file.sha256.clone(), got })
+    Err(WeightsError::WrongChecksum {
+        name: file.name.clone(),
+        expected: file.sha256.clone(),
+        got,
+    })
 }
 
 /// The note beside a file that its checksum was right when it had this size and age.
@@ -95,7 +112,11 @@ fn note_path(path: &Path) -> PathBuf {
 
 fn note(path: &Path, file: &ModelFile) -> std::io::Result<String> {
     let data = path.metadata()?;
-    let age = data.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let age = data
+        .modified()?
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_nanos();
     Ok(format!("{} {age} {}\n", data.len(), file.sha256))
 }
 

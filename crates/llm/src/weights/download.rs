@@ -15,7 +15,7 @@ use super::{Attempt, PullEvent, PullObserver, WeightsError};
 /// A source that does not answer within this is passed over.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// A connection on which nothing comes for this long is given up.
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
+const SILENCE_TIMEOUT: Duration = Duration::from_mins(1);
 /// Hubs answer with a redirect to where the bytes are.
 const MAX_REDIRECTS: usize = 5;
 /// How often progress is told, in bytes.
@@ -36,7 +36,12 @@ pub(super) async fn download(
 }
 
 async fn run(url: &str, part: &Path, total: u64, observer: &dyn PullObserver) -> Result<(), Attempt> {
-    let unwritable = |cause| Attempt::Stop(WeightsError::Unwritable { path: part.to_owned(), cause });
+    let unwritable = |cause| {
+        Attempt::Stop(WeightsError::Unwritable {
+            path: part.to_owned(),
+            cause,
+        })
+    };
     let mut there = tokio::fs::metadata(part).await.map_or(0, |data| data.len());
     if there >= total {
         // Complete, or the beginning of something else: the checksum will tell.
@@ -58,13 +63,18 @@ async fn run(url: &str, part: &Path, total: u64, observer: &dyn PullObserver) ->
         status => return Err(Attempt::Next(format!("status {status}"))),
     }
     let mut options = OpenOptions::new();
-    options.create(true).write(true).append(there > 0).truncate(there == 0);
+    options
+        .create(true)
+        .write(true)
+        .append(there > 0)
+        .truncate(there == 0);
     let mut out = options.open(part).await.map_err(unwritable)?;
     let mut bytes = answer.bytes_stream();
     let mut told = there;
     loop {
         let chunk = tokio::time::timeout(SILENCE_TIMEOUT, bytes.next()).await;
-        let chunk = chunk.map_err(|_| Attempt::Next(format!("silence for {} s", SILENCE_TIMEOUT.as_secs())))?;
+        let chunk =
+            chunk.map_err(|_| Attempt::Next(format!("silence for {} s", SILENCE_TIMEOUT.as_secs())))?;
         let Some(chunk) = chunk else { break };
         let chunk = match chunk {
             Ok(chunk) => chunk,
@@ -86,7 +96,9 @@ async fn run(url: &str, part: &Path, total: u64, observer: &dyn PullObserver) ->
     out.flush().await.map_err(unwritable)?;
     observer.on_event(&PullEvent::Progress { bytes: there, total });
     if there < total {
-        return Err(Attempt::Next(format!("the connection ended after {there} of {total} bytes")));
+        return Err(Attempt::Next(format!(
+            "the connection ended after {there} of {total} bytes"
+        )));
     }
     Ok(())
 }

