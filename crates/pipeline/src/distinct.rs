@@ -8,12 +8,14 @@ use crate::quality::{cosine, embed};
 use crate::wording::folded;
 
 /// The first `count` candidates, in their order, that are no near-duplicate of an earlier one; if too few differ,
-/// the least alike of the rest fill up. `taken` are texts that no candidate may repeat, such as the course's title.
+/// the least alike of the rest fill up. The candidates farthest from what the course is `about` are left out first, as
+/// long as enough remain: small models drift. `taken` are texts that no candidate may repeat, such as the course's title.
 ///
 /// # Errors
 /// [`PipelineError::Embedding`] when the embedding model fails.
 pub(crate) async fn choose(
     run: &Run,
+    about: &str,
     taken: &[String],
     candidates: &[String],
     count: usize,
@@ -30,8 +32,17 @@ pub(crate) async fn choose(
     } else {
         specific.into_iter().chain(generic).collect()
     };
-    let texts: Vec<String> = taken.iter().chain(&candidates).cloned().collect();
-    let vectors = embed(run, &texts).await?;
+    let texts: Vec<String> = taken
+        .iter()
+        .chain(&candidates)
+        .cloned()
+        .chain([about.to_owned()])
+        .collect();
+    let mut vectors = embed(run, &texts).await?;
+    let about = vectors.pop().unwrap_or_default();
+    let mut texts = texts;
+    texts.truncate(vectors.len());
+    drop_farthest(&mut texts, &mut vectors, &about, taken.len(), count);
     let threshold = run.calibration().duplicate_threshold;
     Ok(pick(
         &texts,
@@ -40,6 +51,28 @@ pub(crate) async fn choose(
         threshold,
         count,
     ))
+}
+
+/// Of the candidates, the share that may be left out for being far from the topic.
+const LEFT_OUT_SHARE: usize = 3;
+
+/// Leaves out the candidates farthest from `about`: at most a third, and never so many that too few remain.
+fn drop_farthest(
+    texts: &mut Vec<String>,
+    vectors: &mut Vec<Vec<f32>>,
+    about: &[f32],
+    taken: usize,
+    count: usize,
+) {
+    let candidates = texts.len() - taken;
+    let left_out = candidates.saturating_sub(count).min(candidates / LEFT_OUT_SHARE);
+    for _ in 0..left_out {
+        let nearness = |place: &usize| cosine(&vectors[*place], about);
+        let farthest = (taken..texts.len()).min_by(|a, b| nearness(a).total_cmp(&nearness(b)));
+        let Some(farthest) = farthest else { return };
+        texts.remove(farthest);
+        vectors.remove(farthest);
+    }
 }
 
 /// Words that every course could have in a title.

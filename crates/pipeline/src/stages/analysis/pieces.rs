@@ -31,7 +31,7 @@ const SPARE_AREAS: usize = 3;
 /// Lists of parts that are asked for; what several lists have to offer is better than the rest of one.
 const AREA_LISTS: u32 = 2;
 /// The temperature of those lists: they shall differ.
-const AREA_TEMPERATURE: f32 = 0.7;
+const AREA_TEMPERATURE: f32 = 0.55;
 
 #[derive(Deserialize)]
 struct Topic {
@@ -124,6 +124,7 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
     let section_count = wanted.unwrap_or_else(|| sections_of(topic.complexity));
     let areas = distinct::choose(
         run,
+        data::plain_topic(&run.inputs().title),
         std::slice::from_ref(&run.inputs().title),
         &candidates,
         section_count,

@@ -29,7 +29,7 @@ use crate::{data, distinct};
 /// Tokens of the longest answer to a small question.
 const PIECE_OUTPUT_TOKENS: u32 = 900;
 /// More lesson titles are asked for than are used.
-const SPARE_TITLES: usize = 2;
+const SPARE_TITLES: usize = 3;
 /// Key topics asked for, and used, a lesson.
 const ASKED_TOPICS: usize = 6;
 const USED_TOPICS: usize = 3;
@@ -292,7 +292,8 @@ async fn titles(
                 .cloned(),
         )
         .collect();
-    let lesson_titles = distinct::choose(run, &taken, &candidates, lessons).await?;
+    let about = format!("{}: {}", data::plain_topic(&run.inputs().title), plan.area);
+    let lesson_titles = distinct::choose(run, &about, &taken, &candidates, lessons).await?;
     Ok(Titled {
         number,
         plan: plan.clone(),
@@ -387,8 +388,13 @@ fn choose_topics(candidates: &[String], title: &str, used: &mut Vec<String>) -> 
         }
     }
     // Two topics are the least: what others have too is narrowed to this lesson.
-    for candidate in candidates {
-        let narrowed = format!("{candidate}: {title}");
+    let whole = [title.to_owned()];
+    for candidate in candidates.iter().chain(&whole) {
+        let narrowed = if candidate == title {
+            title.to_owned()
+        } else {
+            format!("{candidate}: {title}")
+        };
         if topics.len() < limits::KEY_TOPICS.min && !used.contains(&folded(&narrowed)) {
             used.push(folded(&narrowed));
             topics.push(narrowed);
