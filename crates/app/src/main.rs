@@ -11,6 +11,8 @@ mod worker;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "embedded")]
+    quiet_threads();
     match supported_processor().and_then(|()| cli::run()) {
         Ok(exit) => exit.into(),
         Err(failure) => {
@@ -18,6 +20,17 @@ fn main() -> ExitCode {
             failure.exit.into()
         }
     }
+}
+
+/// Lets the embedded models share their work among threads that sleep when they wait.
+#[cfg(feature = "embedded")]
+#[expect(
+    unsafe_code,
+    reason = "it sets a variable of this process, which is safe while there is one thread"
+)]
+fn quiet_threads() {
+    // SAFETY: the first line of `main`; no other thread runs yet.
+    unsafe { llm::embedded::use_blocking_threads() };
 }
 
 /// The embedded models are compiled for processors with AVX2: on an older one they would end the program without

@@ -19,5 +19,4 @@ pub mod response;
 pub mod retry;
 pub mod route;
 pub mod structured;
-#[cfg(feature = "embedded")]
 pub mod weights;

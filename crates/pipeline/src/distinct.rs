@@ -2,6 +2,8 @@
 //!
 //! Small models repeat themselves, so they are asked for more candidates than are used (generation 3.7).
 
+use std::collections::HashSet;
+
 use crate::context::Run;
 use crate::error::PipelineError;
 use crate::quality::{cosine, embed};
@@ -20,12 +22,9 @@ pub(crate) async fn choose(
     candidates: &[String],
     count: usize,
 ) -> Result<Vec<String>, PipelineError> {
-    let specific: Vec<String> = candidates
-        .iter()
-        .filter(|text| !is_generic(text))
-        .cloned()
-        .collect();
-    let generic = candidates.iter().filter(|text| is_generic(text)).cloned();
+    let candidates = new_ones(taken, candidates);
+    let (generic, specific): (Vec<String>, Vec<String>) =
+        candidates.into_iter().partition(|text| is_generic(text));
     // What says nothing in particular is taken only where nothing else is left.
     let candidates: Vec<String> = if specific.len() >= count {
         specific
@@ -73,6 +72,16 @@ fn drop_farthest(
         texts.remove(farthest);
         vectors.remove(farthest);
     }
+}
+
+/// The candidates that repeat neither what is taken nor each other.
+fn new_ones(taken: &[String], candidates: &[String]) -> Vec<String> {
+    let mut seen: HashSet<String> = taken.iter().map(|text| folded(text)).collect();
+    candidates
+        .iter()
+        .filter(|candidate| seen.insert(folded(candidate)))
+        .cloned()
+        .collect()
 }
 
 /// Words that every course could have in a title.

@@ -113,6 +113,44 @@ fn sketch(schema: &Value) -> Value {
     })
 }
 
+/// How lesson titles begin, from the first steps to mastery.
+const RISING_WORDS: [&[&str]; 4] = [
+    &[
+        "Getting to Know",
+        "Choosing",
+        "Naming",
+        "Finding",
+        "Preparing",
+        "Reading",
+    ],
+    &[
+        "Setting up",
+        "Using",
+        "Building",
+        "Handling",
+        "Working with",
+        "Creating",
+        "Checking",
+    ],
+    &[
+        "Comparing",
+        "Measuring",
+        "Planning",
+        "Combining",
+        "Inspecting",
+        "Recording",
+        "Deciding",
+    ],
+    &[
+        "Avoiding",
+        "Fixing",
+        "Improving",
+        "Protecting",
+        "Testing",
+        "Managing",
+    ],
+];
+
 /// Pieces of shapes for small models: patterns make titles, sentences and objectives what they should be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pieces {
@@ -183,6 +221,22 @@ impl Pieces {
             )
         };
         json!({ "type": "string", "pattern": pattern })
+    }
+
+    /// Titles that rise from the easy to the hard: each begins with what is done at its place. Languages without such
+    /// a list of words get plain phrases.
+    pub(crate) fn rising_titles(self, count: usize) -> Value {
+        let (letters, last) = (self.phrase_letters(), self.last_letter());
+        let items: Vec<Value> = (0..count)
+            .map(|place| match self.language {
+                Language::English => {
+                    let words = RISING_WORDS[place * RISING_WORDS.len() / count].join("|");
+                    json!({ "type": "string", "pattern": format!("^({words}) {letters}{{6,48}}{last}$") })
+                }
+                _ => self.phrase(12, 70),
+            })
+            .collect();
+        json!({ "type": "array", "prefixItems": items, "items": false, "minItems": count, "maxItems": count })
     }
 
     /// A question of `least` to `most` characters.

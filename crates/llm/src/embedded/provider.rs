@@ -31,6 +31,10 @@ const SMALLEST_ANSWER: usize = 16;
 /// Bytes a token, when the tokenizer cannot be loaded and only an estimate is possible.
 const BYTES_PER_TOKEN: usize = 3;
 
+/// Answers that are made at once. Measured on two cores: 8 slots give 1.5 times the tokens of 4 and 2.9 times those of
+/// one; each costs 100 MB at 4096 tokens.
+const SLOTS: usize = 8;
+
 /// How the embedded model is run.
 #[derive(Clone, Debug)]
 pub struct EmbeddedOptions {
@@ -45,12 +49,12 @@ pub struct EmbeddedOptions {
 }
 
 impl EmbeddedOptions {
-    /// Four answers at once, 4096 tokens each.
+    /// Eight answers at once, 4096 tokens each.
     pub fn new(path: impl Into<PathBuf>, model: impl Into<String>) -> Self {
         Self {
             path: path.into(),
             model: model.into(),
-            slots: 4,
+            slots: SLOTS,
             context_tokens: 4096,
         }
     }

@@ -21,7 +21,7 @@ use crate::event::Event;
 use crate::quality;
 
 /// Lessons that a small model writes at once: their pieces fill its slots, and the first is done first.
-const SMALL_LESSONS_AT_ONCE: usize = 2;
+const SMALL_LESSONS_AT_ONCE: usize = 3;
 
 /// What a lesson is written from.
 pub(crate) struct Brief<'a> {

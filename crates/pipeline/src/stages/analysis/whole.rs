@@ -2,7 +2,7 @@
 
 use domain::analysis::{Classification, ExpertFindings, RecommendedStructure, Synthesis};
 use domain::stage::Stage;
-use domain::validation::analysis::validate_scope;
+use domain::validation::analysis::{validate_classification, validate_scope};
 use domain::validation::{Finding, Rule, Severity};
 use llm::route::Work;
 use schemars::JsonSchema;
@@ -35,12 +35,18 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
         threshold: domain::quality::CONTENT_THRESHOLD,
     };
     let context = vars! { course };
+    let sound: Check<'_> = Box::new(
+        |value| match serde_json::from_value::<Classification>(value.clone()) {
+            Ok(classification) => validate_classification(&classification, &run.rules()),
+            Err(error) => vec![Finding::new(Rule::Count, Severity::Error, "", error.to_string())],
+        },
+    );
     let classification: Phase<Classification> = phase(
         run,
         "classification",
         "analysis_classification",
         context,
-        None,
+        Some(sound),
         Some(gate),
     )
     .await?;

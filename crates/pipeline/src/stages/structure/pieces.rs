@@ -268,7 +268,7 @@ async fn titles(
     };
     let shape = object([
         ("section_description", pieces.sentences_of(2, 2, 40, 170)),
-        ("lesson_titles", list(pieces.phrase(12, 70), asked)),
+        ("lesson_titles", pieces.rising_titles(asked)),
     ]);
     let answer: Titles = piece(
         run,

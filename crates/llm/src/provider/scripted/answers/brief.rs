@@ -1,4 +1,4 @@
-//! What a lesson's question fixes and its schema does not: topics, exercises, the places of right answers.
+//! What a question fixes and its schema does not: a lesson's topics and exercises, the places of right answers.
 
 use serde_json::{Value, json};
 
@@ -12,6 +12,10 @@ const EXERCISES: &str = "Exercises:";
 /// Makes a scripted lesson follow its brief, as every usable model does; `write` gives a new paragraph. Anything else
 /// stays as it is.
 pub(super) fn follow(value: &mut Value, request: &Request, write: impl FnMut() -> String) {
+    if value["pedagogical_patterns"].is_object() {
+        // Two shares that make 100 together are beyond what a pattern can say.
+        value["pedagogical_patterns"]["theory_practice_ratio"] = json!("30:70");
+    }
     if !value["blocks"].is_array() {
         return;
     }
