@@ -86,7 +86,6 @@ pub(crate) fn models(
         let client = OpenAiCompatible::new(endpoint(provider), &plan.cards, Arc::clone(&clock))?;
         builder = builder.provider(Arc::new(client));
     }
-    #[cfg(feature = "embedded")]
     if let (Some(embedded), Some(path)) = (&plan.embedded, &files.model) {
         builder = embedded::install(builder, &embedded.card, path);
     }
@@ -116,14 +115,7 @@ fn embedder(
             model.dimensions = settings.dimensions.unwrap_or(model.dimensions);
             Ok(Arc::new(OpenAiEmbedder::new(endpoint, model, Arc::clone(clock))?))
         }
-        #[cfg(feature = "embedded")]
-        EmbeddingChoice::Embedded(file) => {
-            let path = files
-                .embedding
-                .as_ref()
-                .ok_or_else(|| Failure::setup("the embedding model is not there"))?;
-            Ok(Arc::new(llm::embedded::EmbeddedEmbedder::new(path, &file.name)))
-        }
+        EmbeddingChoice::Embedded(file) => embedded::embedder(&file.name, files.embedding.as_deref()),
     }
 }
 
@@ -134,8 +126,11 @@ mod embedded {
 
     use llm::budget::TokenCounter;
     use llm::card::ModelCard;
-    use llm::embedded::{EmbeddedOptions, EmbeddedProvider};
+    use llm::embedded::{EmbeddedEmbedder, EmbeddedOptions, EmbeddedProvider};
     use llm::gateway::ModelsBuilder;
+    use llm::provider::Embedder;
+
+    use crate::failure::Failure;
 
     /// Counts with the embedded model's own vocabulary.
     #[derive(Debug)]
@@ -152,5 +147,31 @@ mod embedded {
         options.context_tokens = card.context_window as usize;
         let provider = Arc::new(EmbeddedProvider::new(options));
         builder.counting_provider(Arc::clone(&provider) as _, Arc::new(OwnVocabulary(provider)))
+    }
+
+    pub(super) fn embedder(model: &str, path: Option<&Path>) -> Result<Arc<dyn Embedder>, Failure> {
+        let path = path.ok_or_else(|| Failure::setup("the embedding model is not there"))?;
+        Ok(Arc::new(EmbeddedEmbedder::new(path, model)))
+    }
+}
+
+/// A build without the embedded models; plans that need them are refused before.
+#[cfg(not(feature = "embedded"))]
+mod embedded {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use llm::card::ModelCard;
+    use llm::gateway::ModelsBuilder;
+    use llm::provider::Embedder;
+
+    use crate::failure::Failure;
+
+    pub(super) fn install(builder: ModelsBuilder, _card: &ModelCard, _path: &Path) -> ModelsBuilder {
+        builder
+    }
+
+    pub(super) fn embedder(_model: &str, _path: Option<&Path>) -> Result<Arc<dyn Embedder>, Failure> {
+        Err(Failure::setup("this build has no embedding model"))
     }
 }

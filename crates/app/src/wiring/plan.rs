@@ -1,13 +1,14 @@
 //! Which models do the work: decided from the configuration and `--model`, before anything is fetched or called.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use domain::language::Language;
 use llm::card::{Cards, ModelCard};
 use llm::route::{Routes, Work};
 #[cfg(feature = "embedded")]
-use llm::weights::{FileFormat, ModelFile, ModelFiles, Source};
+use llm::weights::{FileFormat, Source};
+use llm::weights::{ModelFile, ModelFiles};
 use url::Url;
 
 use crate::config::{CUSTOM, Config, OPENROUTER};
@@ -18,7 +19,6 @@ pub(crate) const EMBEDDED: &str = "embedded";
 /// The default embedded model's card.
 pub(crate) const DEFAULT_EMBEDDED: &str = "embedded/qwen2.5-coder-0.5b";
 /// The file of the embedding model.
-#[cfg(feature = "embedded")]
 pub(crate) const EMBEDDING_FILE: &str = "multilingual-e5-small-q4";
 /// How to get a better model; said wherever the embedded one falls short.
 pub(crate) const BETTER_MODEL: &str = "connect a better model: set OPENROUTER_API_KEY, or OPENAI_BASE_URL (and OPENAI_API_KEY) with --model ID for any OpenAI-compatible endpoint";
@@ -29,7 +29,6 @@ pub(crate) struct EmbeddedChoice {
     /// Its card.
     pub(crate) card: ModelCard,
     /// Its file.
-    #[cfg(feature = "embedded")]
     pub(crate) file: ModelFile,
 }
 
@@ -39,7 +38,6 @@ pub(crate) enum EmbeddingChoice {
     /// An endpoint.
     Remote(Url),
     /// The embedded model.
-    #[cfg(feature = "embedded")]
     Embedded(ModelFile),
 }
 
@@ -288,7 +286,7 @@ fn own_file(cards: &mut Cards, path: &Path) -> Result<EmbeddedChoice, Failure> {
         ..base
     };
     cards.insert(card.clone());
-    let path: PathBuf = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let bytes = std::fs::metadata(&path).map_or(0, |data| data.len());
     let file = ModelFile {
         name,
@@ -315,7 +313,6 @@ fn known_embedded(cards: &Cards, id: &str) -> Result<EmbeddedChoice, Failure> {
 }
 
 /// The file of an embedded model: named like its card, with more detail.
-#[cfg(feature = "embedded")]
 pub(crate) fn embedded_file<'a>(files: &'a ModelFiles, id: &str) -> Option<&'a ModelFile> {
     let name = id.strip_prefix("embedded/").unwrap_or(id);
     files
@@ -324,23 +321,19 @@ pub(crate) fn embedded_file<'a>(files: &'a ModelFiles, id: &str) -> Option<&'a M
         .find(|file| file.name == name || file.name.starts_with(&format!("{name}-")))
 }
 
-#[cfg(feature = "embedded")]
 fn embedding(config: &Config) -> Result<EmbeddingChoice, Failure> {
     if let Some(url) = config.embedding_url()? {
         return Ok(EmbeddingChoice::Remote(url));
+    }
+    if !cfg!(feature = "embedded") {
+        return Err(Failure::setup("this build has no embedding model").advice(
+            "set base_url and model of [embeddings] in coursewright.toml, or build with the feature `embedded`",
+        ));
     }
     let files = ModelFiles::shipped()?;
     let file = files.find(EMBEDDING_FILE).cloned();
     file.map(EmbeddingChoice::Embedded)
         .ok_or_else(|| Failure::setup("there is no file for the embedding model"))
-}
-
-#[cfg(not(feature = "embedded"))]
-fn embedding(config: &Config) -> Result<EmbeddingChoice, Failure> {
-    config.embedding_url()?.map(EmbeddingChoice::Remote).ok_or_else(|| {
-        Failure::setup("this build has no embedding model")
-            .advice("set [embeddings] base_url and model in coursewright.toml, or build with the feature `embedded`")
-    })
 }
 
 #[cfg(not(feature = "embedded"))]

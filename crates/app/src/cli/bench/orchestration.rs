@@ -21,7 +21,7 @@ use llm::response::Response;
 use llm::route::Routes;
 use pipeline::Services;
 use pipeline::event::Unwatched;
-use serde_json::json;
+use serde_json::{Value, json};
 use store::cluster::Unobserved;
 use store::course::insert_course;
 use store::generation::lifecycle::{NewGeneration, start_generation};
@@ -154,8 +154,15 @@ struct Timed {
 impl Default for Timed {
     fn default() -> Self {
         let answers = schema_answers(1, Language::English);
-        let script: Script =
-            Arc::new(move |request: &Request, call: usize| answers(request, call).after(LATENCY));
+        let script: Script = Arc::new(move |request: &Request, call: usize| {
+            let mut reply = answers(request, call).after(LATENCY);
+            if let Ok(answer) = &mut reply.outcome
+                && let Some(planned) = with_sections(&answer.text)
+            {
+                answer.text = planned;
+            }
+            reply
+        });
         let inner = Scripted::new("scripted", script).with_max_parallel(MAX_PARALLEL);
         Self {
             inner,
@@ -196,6 +203,25 @@ impl Provider for Timed {
     }
 }
 
+/// A plan with as many sections and lessons as are measured; `None` if the answer is not a plan.
+fn with_sections(answer: &str) -> Option<String> {
+    let mut plan: Value = serde_json::from_str(answer).ok()?;
+    let sections = plan.get_mut("sections_breakdown")?.as_array_mut()?;
+    let first = sections.first()?.clone();
+    let topics = first.get("area")?.as_str()?.to_owned();
+    *sections = (1..=SECTIONS)
+        .map(|number| {
+            let mut section = first.clone();
+            section["section_id"] = json!(format!("section-{number}"));
+            section["area"] = json!(format!("{topics}, part {number}"));
+            section["estimated_lessons"] = json!(LESSONS / SECTIONS);
+            section["prerequisites"] = json!([]);
+            section
+        })
+        .collect();
+    Some(plan.to_string())
+}
+
 /// The most time that calls took of which each began after the one before had ended: what no orchestration can
 /// shorten while it makes these calls in this order.
 fn longest_chain(calls: &[(Instant, Instant)]) -> Duration {
@@ -229,6 +255,15 @@ fn own_cpu_seconds() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plan_gets_the_measured_number_of_sections() {
+        let plan = r#"{"total_sections": 1, "sections_breakdown": [{"section_id": "a", "area": "Loops"}]}"#;
+        let plan: Value = serde_json::from_str(&with_sections(plan).unwrap()).unwrap();
+        assert_eq!(plan["sections_breakdown"].as_array().unwrap().len(), 8);
+        assert_eq!(plan["sections_breakdown"][7]["area"], "Loops, part 8");
+        assert_eq!(with_sections(r#"{"section_title": "Loops"}"#), None);
+    }
 
     #[test]
     fn longest_chain_counts_what_had_to_wait() {
