@@ -28,8 +28,6 @@ pub(crate) struct Settings {
     pub(crate) postgres: PostgresSettings,
     /// Where model files may be taken from before the sources on their cards: folders or base URLs.
     pub(crate) weight_sources: Vec<String>,
-    /// Jobs that this process works on at once.
-    pub(crate) worker_jobs: Option<usize>,
     /// For tests: the disk has no room for a model.
     pub(crate) pretend_disk_is_full: bool,
 }

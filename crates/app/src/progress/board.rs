@@ -241,8 +241,11 @@ impl Board {
         }
     }
 
-    /// The time that is probably left; `None` while nothing sensible can be said.
+    /// The time that is probably left; `None` while nothing sensible can be said, and when all lessons are written.
     pub(crate) fn time_left(&self, now: DateTime<Utc>) -> Option<TimeDelta> {
+        if self.lessons_planned > 0 && self.lessons_done >= self.lessons_planned {
+            return None;
+        }
         let content = self.state(Step::Content);
         let seconds = if let (Some(started_at), true) = (content.started_at, self.lessons_done > 0) {
             let left = self.lessons_planned.saturating_sub(self.lessons_done);
@@ -364,8 +367,12 @@ mod tests {
         }
         assert_eq!(board.lessons(), (3, 12));
         assert_eq!(board.time_left(at(130)).unwrap().num_seconds(), 90);
+        for number in 4..=12 {
+            board.record(&lesson(number), at(140));
+        }
+        assert_eq!(board.time_left(at(140)), None);
         let share = board.share_done();
-        assert!((0.5..0.7).contains(&share), "{share}");
+        assert!((0.9..1.0).contains(&share), "{share}");
     }
 
     #[test]

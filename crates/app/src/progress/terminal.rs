@@ -98,6 +98,8 @@ impl Terminal {
         for bar in self.steps.iter().chain([&self.total]) {
             bar.abandon();
         }
+        // The last bar leaves the cursor on its own line.
+        eprintln!();
     }
 }
 
