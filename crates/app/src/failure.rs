@@ -155,7 +155,7 @@ impl From<PipelineError> for Failure {
     fn from(error: PipelineError) -> Self {
         let mut failure = Self::of(error.kind(), &error);
         if let PipelineError::Call { cause, .. } = &error {
-            let cause = match cause {
+            let cause = match &**cause {
                 CallError::Refused { cause, .. } | CallError::Exhausted { cause, .. } => Some(cause),
                 CallError::TooLong { .. } | CallError::Cancelled => None,
             };
@@ -256,11 +256,11 @@ mod tests {
         let check = |error: ProviderError, code: u8, advice: &str| {
             let failure = Failure::from(PipelineError::Call {
                 what: "analysis".to_owned(),
-                cause: CallError::Exhausted {
+                cause: Box::new(CallError::Exhausted {
                     work: llm::route::Work::Analysis,
                     attempts: 3,
                     cause: error,
-                },
+                }),
             });
             assert!(failure.to_string().contains(advice), "{failure}");
             assert_eq!(failure.exit.code(), code, "{failure}");

@@ -215,13 +215,13 @@ impl Worker {
 }
 
 fn is_unreachable(error: &PipelineError) -> bool {
-    let (PipelineError::Call {
-        cause: CallError::Exhausted { cause, .. },
-        ..
-    }
-    | PipelineError::Embedding(cause)) = error
-    else {
-        return false;
+    let cause = match error {
+        PipelineError::Embedding(cause) => cause,
+        PipelineError::Call { cause, .. } => match &**cause {
+            CallError::Exhausted { cause, .. } => cause,
+            _ => return false,
+        },
+        _ => return false,
     };
     matches!(cause, ProviderError::Connect { .. })
 }

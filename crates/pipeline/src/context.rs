@@ -51,11 +51,9 @@ pub struct Services {
 }
 
 /// A cloud model that sends nothing for so long is taken to hang.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
 /// A model on the CPU may first serve those before us.
-const SMALL_IDLE_TIMEOUT: Duration = Duration::from_secs(900);
-/// Lessons that a large model writes at once at most; the provider's own limit is found while they run.
-const LESSONS_AT_ONCE: usize = 32;
+const SMALL_IDLE_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// One job under way.
 #[derive(Debug)]
@@ -142,10 +140,6 @@ impl Run {
     /// Whether the model must be asked for small pieces.
     pub(crate) fn is_small(&self) -> bool {
         self.models().card_for(Work::Section, 0).granularity == Granularity::Small
-    }
-
-    pub(crate) const fn lessons_at_once(&self) -> usize {
-        LESSONS_AT_ONCE
     }
 
     pub(crate) fn idle_timeout(&self) -> Duration {

@@ -15,13 +15,13 @@ pub(crate) fn course(run: &Run) -> Value {
         || "3 to 45 minutes, as the topic needs (15 is usual)".to_owned(),
         |minutes| format!("{minutes} minutes"),
     );
-    let mut size_wish = String::new();
-    if let Some(lessons) = inputs.desired_lessons_count {
-        size_wish.push_str(&format!("The author wishes about {lessons} lessons. "));
-    }
-    if let Some(sections) = inputs.desired_modules_count {
-        size_wish.push_str(&format!("The author wishes {sections} sections."));
-    }
+    let lessons = inputs
+        .desired_lessons_count
+        .map(|count| format!("The author wishes about {count} lessons. "));
+    let sections = inputs
+        .desired_modules_count
+        .map(|count| format!("The author wishes {count} sections."));
+    let size_wish: String = lessons.into_iter().chain(sections).collect();
     vars! {
         title => inputs.title,
         topic => plain_topic(&inputs.title),

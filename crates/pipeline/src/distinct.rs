@@ -114,7 +114,7 @@ fn is_generic(text: &str) -> bool {
 }
 
 /// Several lists as one: all first entries, then all second ones, so that the teaching order stays.
-pub(crate) fn interleaved(lists: Vec<Vec<String>>) -> Vec<String> {
+pub(crate) fn interleaved(lists: &[Vec<String>]) -> Vec<String> {
     let longest = lists.iter().map(Vec::len).max().unwrap_or(0);
     let places = (0..longest).flat_map(|place| lists.iter().filter_map(move |list| list.get(place)));
     places.cloned().collect()

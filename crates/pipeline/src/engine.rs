@@ -347,7 +347,7 @@ impl Run {
                 self.record_failure(question, attempt, &hash, &calls).await?;
                 Err(PipelineError::Call {
                     what: question.name(),
-                    cause,
+                    cause: Box::new(cause),
                 })
             }
         }

@@ -25,7 +25,7 @@ pub enum PipelineError {
         what: String,
         /// Why.
         #[source]
-        cause: CallError,
+        cause: Box<CallError>,
     },
     /// The embedding model failed.
     #[error("texts could not be compared")]
@@ -40,7 +40,7 @@ pub enum PipelineError {
     },
     /// The database failed.
     #[error("the database failed")]
-    Store(#[from] store::error::StoreError),
+    Store(#[source] Box<store::error::StoreError>),
     /// A stage was started without what it needs.
     #[error("the {stage} stage needs {missing}, which is not there; run the stage before it")]
     MissingInput {
@@ -90,6 +90,12 @@ pub enum PipelineError {
     /// Somebody asked to stop.
     #[error("cancelled")]
     Cancelled,
+}
+
+impl From<store::error::StoreError> for PipelineError {
+    fn from(cause: store::error::StoreError) -> Self {
+        Self::Store(Box::new(cause))
+    }
 }
 
 impl PipelineError {

@@ -86,7 +86,7 @@ impl Pipeline {
     /// Runs a claimed job to its end. `cancel` stops it within moments, also in the middle of a model call: the
     /// generation is cancelled if somebody asked for that, else the job is handed back.
     pub async fn run_job(&self, claimed: &ClaimedJob, cancel: &CancellationToken) -> JobOutcome {
-        let outcome = match self.stage(claimed, cancel).await {
+        let outcome = match Box::pin(self.stage(claimed, cancel)).await {
             Ok(next) => return JobOutcome::Finished { next },
             Err(error) => self.end(claimed, error).await,
         };
@@ -159,7 +159,9 @@ impl Pipeline {
     async fn end(&self, claimed: &ClaimedJob, error: PipelineError) -> Result<JobOutcome, StoreError> {
         let store = &self.services.store;
         let (lease, job) = (claimed.lease, claimed.job);
-        if let PipelineError::Store(StoreError::LostLease(job)) = error {
+        if let PipelineError::Store(cause) = &error
+            && let StoreError::LostLease(job) = **cause
+        {
             return Err(StoreError::LostLease(job));
         }
         if error.kind() == ErrorKind::Cancelled {

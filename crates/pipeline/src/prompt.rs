@@ -43,6 +43,7 @@ const FILES: &[(&str, &str)] = prompt_files![
     "small_outcomes",
     "small_quiz",
     "small_replacement",
+    "small_subjects",
     "small_summary",
     "small_synthesis",
     "small_topic",

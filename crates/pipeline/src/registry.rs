@@ -48,17 +48,19 @@ pub(crate) async fn run_stage(run: &Arc<Run>) -> Result<Made, PipelineError> {
     match run.claimed().job.stage {
         // Nothing is uploaded yet when a title alone is given; the analysis follows.
         Stage::DocumentProcessing => Ok(Made::Saved),
-        Stage::Analysis => Ok(Made::Analysis(Arc::new(stages::analysis::run(run).await?))),
+        Stage::Analysis => Ok(Made::Analysis(Arc::new(
+            Box::pin(stages::analysis::run(run)).await?,
+        ))),
         Stage::Structure => {
             let analysis = analysis().ok_or(missing(Stage::Structure, "the analysis result"))?;
             Ok(Made::Structure(Box::new(
-                stages::structure::run(run, &analysis).await?,
+                Box::pin(stages::structure::run(run, &analysis)).await?,
             )))
         }
         Stage::Content => {
             let analysis = analysis().ok_or(missing(Stage::Content, "the analysis result"))?;
             let structure = structure().ok_or(missing(Stage::Content, "the course structure"))?;
-            stages::content::run(run, &analysis, &Arc::new(structure)).await?;
+            Box::pin(stages::content::run(run, &analysis, &Arc::new(structure))).await?;
             Ok(Made::Saved)
         }
         Stage::Finalization => {

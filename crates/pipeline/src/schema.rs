@@ -194,9 +194,9 @@ impl Pieces {
 
     /// A title or a topic of `least` to `most` characters: one line, no full stop.
     pub(crate) fn phrase(self, least: usize, most: usize) -> Value {
-        let (capital, letters, last) = (self.capital(), self.phrase_letters(), self.last_letter());
+        let (capital, inner, ending) = (self.capital(), self.phrase_letters(), self.last_letter());
         let pattern = format!(
-            "^{capital}{letters}{{{},{}}}{last}$",
+            "^{capital}{inner}{{{},{}}}{ending}$",
             least.saturating_sub(2),
             most.saturating_sub(2)
         );
@@ -204,8 +204,8 @@ impl Pieces {
     }
 
     fn sentence_pattern(self, least: usize, most: usize) -> String {
-        let (capital, letters, last) = (self.capital(), self.sentence_letters(), self.last_letter());
-        format!("{capital}{letters}{{{least},{most}}}{last}\\.")
+        let (capital, inner, ending) = (self.capital(), self.sentence_letters(), self.last_letter());
+        format!("{capital}{inner}{{{least},{most}}}{ending}\\.")
     }
 
     /// From `fewest` to `most` sentences of `shortest` to `longest` characters each.
@@ -226,12 +226,12 @@ impl Pieces {
     /// Titles that rise from the easy to the hard: each begins with what is done at its place. Languages without such
     /// a list of words get plain phrases.
     pub(crate) fn rising_titles(self, count: usize) -> Value {
-        let (letters, last) = (self.phrase_letters(), self.last_letter());
+        let (inner, ending) = (self.phrase_letters(), self.last_letter());
         let items: Vec<Value> = (0..count)
             .map(|place| match self.language {
                 Language::English => {
                     let words = RISING_WORDS[place * RISING_WORDS.len() / count].join("|");
-                    json!({ "type": "string", "pattern": format!("^({words}) {letters}{{6,48}}{last}$") })
+                    json!({ "type": "string", "pattern": format!("^({words}) {inner}{{6,48}}{ending}$") })
                 }
                 _ => self.phrase(12, 70),
             })
@@ -241,8 +241,8 @@ impl Pieces {
 
     /// A question of `least` to `most` characters.
     pub(crate) fn question(self, least: usize, most: usize) -> Value {
-        let (capital, letters, last) = (self.capital(), self.sentence_letters(), self.last_letter());
-        json!({ "type": "string", "pattern": format!("^{capital}{letters}{{{least},{most}}}{last}\\?$") })
+        let (capital, inner, ending) = (self.capital(), self.sentence_letters(), self.last_letter());
+        json!({ "type": "string", "pattern": format!("^{capital}{inner}{{{least},{most}}}{ending}\\?$") })
     }
 
     /// An objective: begins with a verb that a test can measure.
@@ -252,14 +252,14 @@ impl Pieces {
             return self.sentences_of(1, 1, least, most);
         }
         let verbs: Vec<&str> = verbs.iter().map(|(verb, _)| *verb).collect();
-        let (letters, last) = (self.sentence_letters(), self.last_letter());
+        let (inner, ending) = (self.sentence_letters(), self.last_letter());
         // Four words at least: an objective under four words is an error.
         let word = match self.language {
             Language::English => "[A-Za-z0-9+#/&'-]+",
             _ => r#"[^"\\\s.!?{}\[\]<>,:;]+"#,
         };
         let pattern = format!(
-            "^({}) {word} {word} {word} {letters}{{{},{}}}{last}\\.$",
+            "^({}) {word} {word} {word} {inner}{{{},{}}}{ending}\\.$",
             verbs.join("|"),
             least / 3,
             most

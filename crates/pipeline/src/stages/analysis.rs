@@ -28,6 +28,15 @@ pub(crate) struct Phase<T> {
 }
 
 impl<T> Phase<T> {
+    /// A phase that was not compared with anything.
+    pub(crate) const fn of(result: T, effort: Effort) -> Self {
+        Self {
+            result,
+            effort,
+            similarity: None,
+        }
+    }
+
     fn record(&self) -> PhaseRecord {
         PhaseRecord {
             duration_ms: u64::try_from(self.effort.duration.as_millis()).unwrap_or(u64::MAX),
@@ -61,9 +70,9 @@ pub(crate) async fn run(run: &Run) -> Result<AnalysisResult, PipelineError> {
         total: 0,
     });
     let phases = if run.is_small() {
-        pieces::phases(run).await?
+        Box::pin(pieces::phases(run)).await?
     } else {
-        whole::phases(run).await?
+        Box::pin(whole::phases(run)).await?
     };
     let analysis = assemble(run, phases);
     let findings = validate_analysis(&analysis, &run.rules());
@@ -166,9 +175,9 @@ fn distribute(plans: &mut [SectionPlan], target: u32) {
         };
         let Some(plan) = place else { return };
         if total < target {
-            plan.estimated_lessons += 1
+            plan.estimated_lessons += 1;
         } else {
-            plan.estimated_lessons -= 1
+            plan.estimated_lessons -= 1;
         }
     }
 }

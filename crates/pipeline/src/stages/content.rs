@@ -20,6 +20,8 @@ use crate::error::PipelineError;
 use crate::event::Event;
 use crate::quality;
 
+/// Lessons that a large model writes at once at most; the provider's own limit is found while they run.
+const LESSONS_AT_ONCE: usize = 32;
 /// Lessons that a small model writes at once: their pieces fill its slots, and the first is done first.
 const SMALL_LESSONS_AT_ONCE: usize = 3;
 
@@ -84,7 +86,7 @@ pub(crate) async fn run(
     let at_once = if run.is_small() {
         SMALL_LESSONS_AT_ONCE
     } else {
-        run.lessons_at_once()
+        LESSONS_AT_ONCE
     };
     let open: Vec<(usize, usize)> = structure
         .sections
@@ -124,9 +126,9 @@ pub(crate) async fn run(
 
 async fn write(run: &Run, brief: Brief<'_>) -> Result<(), PipelineError> {
     let mut written = if run.is_small() {
-        pieces::lesson(run, &brief).await?
+        Box::pin(pieces::lesson(run, &brief)).await?
     } else {
-        whole::lesson(run, &brief).await?
+        Box::pin(whole::lesson(run, &brief)).await?
     };
     if written.similarity.is_none() {
         let text = whole::digest(&written.content);

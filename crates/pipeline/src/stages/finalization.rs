@@ -282,7 +282,7 @@ fn metadata(
     };
     let model = |phase: &str| {
         of(phase)
-            .last()
+            .next_back()
             .map(|batch| batch.model.clone())
             .unwrap_or_default()
     };

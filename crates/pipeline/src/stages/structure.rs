@@ -100,16 +100,16 @@ pub(crate) async fn run(
     analysis: &Arc<AnalysisResult>,
 ) -> Result<CourseStructure, PipelineError> {
     let (metadata, sections) = if run.is_small() {
-        pieces::parts(run, analysis).await?
+        Box::pin(pieces::parts(run, analysis)).await?
     } else {
-        whole::parts(run, analysis).await?
+        Box::pin(whole::parts(run, analysis)).await?
     };
     let mut structure = assemble(metadata, sections, analysis.difficulty);
     structure.renumber();
     if structure.lesson_count() < limits::COURSE_LESSONS_MIN {
-        extend::extend(run, analysis, &mut structure).await?;
+        Box::pin(extend::extend(run, analysis, &mut structure)).await?;
     }
-    mend::mend(run, &mut structure).await?;
+    Box::pin(mend::mend(run, &mut structure)).await?;
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     run.observer().on_event(Event::StructureReady {
         sections: count(structure.sections.len()),

@@ -28,13 +28,13 @@ use crate::vars::vars;
 const PIECE_OUTPUT_TOKENS: u32 = 700;
 /// More parts are asked for than are used: those that repeat others or say nothing are dropped.
 const SPARE_AREAS: usize = 3;
-/// Lists of parts that are asked for; what several lists have to offer is better than the rest of one.
-const AREA_LISTS: u32 = 2;
+/// Prompts that ask for lists of parts; what several lists have to offer is better than the rest of one.
+const AREA_PROMPTS: [&str; 2] = ["small_areas", "small_subjects"];
 /// The temperature of those lists: they shall differ.
 const AREA_TEMPERATURE: f32 = 0.55;
 
 #[derive(Deserialize)]
-struct Topic {
+struct Subject {
     primary: CategoryName,
     difficulty: DifficultyLevel,
     complexity: TopicComplexity,
@@ -88,12 +88,12 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
     let wanted = run.inputs().desired_modules_count.map(|count| count as usize);
     // How many parts a broad topic needs; fewer are used when the topic turns out narrow.
     let asked_areas = wanted.unwrap_or(sections_of(TopicComplexity::Broad)) + SPARE_AREAS;
-    let lists = futures::future::try_join_all((1..=AREA_LISTS).map(|number| {
+    let lists = futures::future::try_join_all(AREA_PROMPTS.iter().zip(1..).map(|(prompt, number)| {
         let context = vars! { course, count => asked_areas };
-        areas(run, number, context, asked_areas)
+        areas(run, number, prompt, context, asked_areas)
     }));
     let (topic, motives, lists) = tokio::try_join!(
-        piece::<Topic>(
+        piece::<Subject>(
             run,
             "classification.topic",
             0,
@@ -120,7 +120,7 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
         scope_effort.add(&effort);
         candidates.push(list.areas);
     }
-    let candidates = distinct::interleaved(candidates);
+    let candidates = distinct::interleaved(&candidates);
     let section_count = wanted.unwrap_or_else(|| sections_of(topic.complexity));
     let areas = distinct::choose(
         run,
@@ -165,26 +165,10 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
     let scope = scope(run, &topic, areas, plans);
     let classification = classification(run, topic, motives);
     Ok(Phases {
-        classification: Phase {
-            result: classification,
-            effort: classification_effort,
-            similarity: None,
-        },
-        scope: Phase {
-            result: scope,
-            effort: scope_effort,
-            similarity: None,
-        },
-        expert: Phase {
-            result: findings(expert.0),
-            effort: expert.1,
-            similarity: None,
-        },
-        synthesis: Phase {
-            result: synthesis(guidance.0),
-            effort: guidance.1,
-            similarity: None,
-        },
+        classification: Phase::of(classification, classification_effort),
+        scope: Phase::of(scope, scope_effort),
+        expert: Phase::of(findings(expert.0), expert.1),
+        synthesis: Phase::of(synthesis(guidance.0), guidance.1),
     })
 }
 
@@ -192,10 +176,11 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
 async fn areas(
     run: &Run,
     number: u32,
+    prompt: &str,
     data: minijinja::Value,
     count: usize,
 ) -> Result<(Areas, Effort), PipelineError> {
-    let prompt = run.prompts().render("small_areas", &data)?;
+    let prompt = run.prompts().render(prompt, &data)?;
     let question = Question {
         temperature: Some(AREA_TEMPERATURE),
         ..question("scope.areas", number, prompt, areas_shape(run, count))
@@ -347,7 +332,7 @@ fn guidance_shape(run: &Run) -> Value {
     ])
 }
 
-fn classification(run: &Run, topic: Topic, motives: ContextualLanguage) -> Classification {
+fn classification(run: &Run, topic: Subject, motives: ContextualLanguage) -> Classification {
     let inputs = run.inputs();
     let open = [
         ("target audience", inputs.target_audience.is_none()),
@@ -399,7 +384,7 @@ fn classification(run: &Run, topic: Topic, motives: ContextualLanguage) -> Class
     }
 }
 
-fn scope(run: &Run, topic: &Topic, areas: Vec<String>, plans: Vec<AreaPlan>) -> RecommendedStructure {
+fn scope(run: &Run, topic: &Subject, areas: Vec<String>, plans: Vec<AreaPlan>) -> RecommendedStructure {
     let minutes = run
         .inputs()
         .lesson_duration_minutes

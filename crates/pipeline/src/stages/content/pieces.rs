@@ -76,13 +76,13 @@ struct Asker<'a> {
 /// Whatever keeps a piece from being written.
 pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, PipelineError> {
     let lesson = brief.lesson;
-    let context = vars! {
+    let about = vars! {
         course => data::course(run), section => data::section(brief.section), lesson => data::lesson(lesson),
     };
     let ask = Asker {
         run,
         lesson_number: lesson.lesson_number,
-        context,
+        context: about,
         pieces: Pieces::new(run.language()),
     };
     let topics = lesson.key_topics.iter().zip(1..);

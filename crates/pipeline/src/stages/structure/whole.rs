@@ -285,7 +285,7 @@ async fn section(
             planned.section_description,
             plan.key_topics.join(". ")
         ),
-        digest: Box::new(|value| digest(value)),
+        digest: Box::new(digest),
         threshold: SECTION_THRESHOLD,
     };
     let question = Question {
