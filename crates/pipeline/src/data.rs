@@ -179,14 +179,19 @@ pub(crate) const fn exercise_label(kind: ExerciseType) -> &'static str {
     }
 }
 
-/// The texts of a JSON array, joined.
-pub(crate) fn joined(array: &serde_json::Value) -> String {
+/// The texts of a JSON array.
+pub(crate) fn texts(array: &serde_json::Value) -> Vec<String> {
     let texts = array
         .as_array()
         .into_iter()
         .flatten()
         .filter_map(serde_json::Value::as_str);
-    texts.collect::<Vec<_>>().join(" ")
+    texts.map(str::to_owned).collect()
+}
+
+/// The texts of a JSON array, joined.
+pub(crate) fn joined(array: &serde_json::Value) -> String {
+    texts(array).join(" ")
 }
 
 /// Fixed words of lesson texts that are put together from pieces.

@@ -52,10 +52,10 @@ pub(crate) async fn choose(
     ))
 }
 
-/// Of the candidates, the share that may be left out for being far from the topic.
-const LEFT_OUT_SHARE: usize = 3;
+/// One of so many candidates may be left out for being far from the topic.
+const LEFT_OUT_SHARE: usize = 2;
 
-/// Leaves out the candidates farthest from `about`: at most a third, and never so many that too few remain.
+/// Leaves out the candidates farthest from `about`: at most half, and never so many that too few remain.
 fn drop_farthest(
     texts: &mut Vec<String>,
     vectors: &mut Vec<Vec<f32>>,

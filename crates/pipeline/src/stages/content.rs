@@ -23,7 +23,7 @@ use crate::quality;
 /// Lessons that a large model writes at once at most; the provider's own limit is found while they run.
 const LESSONS_AT_ONCE: usize = 32;
 /// Lessons that a small model writes at once: their pieces fill its slots, and the first is done first.
-const SMALL_LESSONS_AT_ONCE: usize = 3;
+const SMALL_LESSONS_AT_ONCE: usize = 4;
 
 /// What a lesson is written from.
 pub(crate) struct Brief<'a> {

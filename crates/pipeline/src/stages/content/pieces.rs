@@ -26,6 +26,10 @@ use crate::wording::folded;
 
 /// Tokens of the longest answer to a small question.
 const PIECE_OUTPUT_TOKENS: u32 = 700;
+/// Wrong answers of a question that are asked for, used at most and needed at least: small models repeat themselves.
+const ASKED_WRONG_ANSWERS: usize = 4;
+const USED_WRONG_ANSWERS: usize = 3;
+const FEWEST_WRONG_ANSWERS: usize = 2;
 
 #[derive(Deserialize)]
 struct Text {
@@ -60,6 +64,20 @@ struct Quiz {
     correct_answer: String,
     wrong_answers: Vec<String>,
     explanation: String,
+}
+
+/// The wrong answers that repeat neither the right one nor each other.
+fn distinct_answers(right: &str, wrong: Vec<String>) -> Vec<String> {
+    let mut seen = vec![folded(right)];
+    let mut kept = Vec::new();
+    for answer in wrong {
+        let key = folded(&answer);
+        if !seen.contains(&key) {
+            seen.push(key);
+            kept.push(answer);
+        }
+    }
+    kept
 }
 
 /// Asks the pieces of a lesson's text.
@@ -240,33 +258,22 @@ impl Asker<'_> {
         let shape = object([
             ("question", pieces.question(25, 130)),
             ("correct_answer", pieces.phrase(6, 90)),
-            ("wrong_answers", list(pieces.phrase(6, 90), 3)),
+            ("wrong_answers", list(pieces.phrase(6, 90), ASKED_WRONG_ANSWERS)),
             ("explanation", pieces.sentences_of(1, 1, 35, 190)),
         ]);
         let check: Check<'_> = Box::new(|value| {
-            let right = folded(value["correct_answer"].as_str().unwrap_or_default());
-            let mut seen = vec![right];
-            let wrong = value["wrong_answers"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .enumerate();
-            wrong
-                .filter_map(|(index, answer)| {
-                    let key = folded(answer.as_str().unwrap_or_default());
-                    let repeats = seen.contains(&key);
-                    seen.push(key);
-                    let message =
-                        "is the same as another answer; write an answer that is wrong and different";
-                    let path = format!("wrong_answers[{index}]");
-                    repeats.then(|| Finding::new(Rule::QuizAnswers, Severity::Error, path, message))
-                })
-                .collect()
+            let right = value["correct_answer"].as_str().unwrap_or_default();
+            let wrong = data::texts(&value["wrong_answers"]);
+            let enough = distinct_answers(right, wrong).len() >= FEWEST_WRONG_ANSWERS;
+            let message = "must be wrong, and differ from the correct answer and from each other";
+            let repeats = Finding::new(Rule::QuizAnswers, Severity::Error, "wrong_answers", message);
+            if enough { Vec::new() } else { vec![repeats] }
         });
         let data = vars! { topic, text };
         let phase = format!("lessons.quiz-{number}");
         let answer: Quiz = self.piece(&phase, "small_quiz", data, shape, Some(check)).await?;
-        let mut options = answer.wrong_answers;
+        let mut options = distinct_answers(&answer.correct_answer, answer.wrong_answers);
+        options.truncate(USED_WRONG_ANSWERS);
         // The model always says the right answer first; the program decides where it stands.
         let place = self
             .run

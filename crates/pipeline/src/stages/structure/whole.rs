@@ -157,7 +157,7 @@ async fn critical(run: &Run, plans: &[SectionPlan], data: &Value) -> Result<Crit
     shape["properties"]["sections"]["maxItems"] = plans.len().into();
     let inputs = run.inputs();
     let check: Check<'_> = Box::new(move |value| {
-        let outcomes: Vec<String> = texts(&value["learning_outcomes"]);
+        let outcomes = data::texts(&value["learning_outcomes"]);
         rules::outcomes(&outcomes, inputs.language)
     });
     let brief = format!(
@@ -219,15 +219,6 @@ async fn rest(run: &Run, data: &Value) -> Result<Rest, PipelineError> {
         gate: None,
     };
     run.ask_for(question).await
-}
-
-fn texts(array: &serde_json::Value) -> Vec<String> {
-    array
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|text| text.as_str().map(str::to_owned))
-        .collect()
 }
 
 async fn section(
