@@ -197,6 +197,10 @@ pub(crate) fn joined(array: &serde_json::Value) -> String {
 /// Fixed words of lesson texts that are put together from pieces.
 pub(crate) struct Labels {
     pub(crate) common_mistake: &'static str,
+    /// Before a lesson's title.
+    pub(crate) which_topic: &'static str,
+    /// After a topic.
+    pub(crate) is_taught_here: &'static str,
 }
 
 /// The fixed words in a course's language; English where there is no translation.
@@ -204,9 +208,13 @@ pub(crate) const fn labels(language: Language) -> Labels {
     match language {
         Language::Russian => Labels {
             common_mistake: "Частая ошибка",
+            which_topic: "Какая из этих тем относится к уроку",
+            is_taught_here: "— одна из ключевых тем этого урока.",
         },
         _ => Labels {
             common_mistake: "Common mistake",
+            which_topic: "Which of these topics belongs to the lesson",
+            is_taught_here: "is one of the key topics of this lesson.",
         },
     }
 }

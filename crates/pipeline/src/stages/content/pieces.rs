@@ -84,6 +84,9 @@ fn distinct_answers(right: &str, wrong: Vec<String>) -> Vec<String> {
 struct Asker<'a> {
     run: &'a Run,
     lesson_number: u32,
+    lesson_title: &'a str,
+    /// Key topics of the course's other lessons.
+    other_topics: Vec<String>,
     context: Value,
     pieces: Pieces,
 }
@@ -97,9 +100,18 @@ pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, Pipe
     let about = vars! {
         course => data::course(run), section => data::section(brief.section), lesson => data::lesson(lesson),
     };
+    let others = brief
+        .structure
+        .lessons()
+        .filter(|(_, other)| other.lesson_number != lesson.lesson_number);
+    let other_topics = others
+        .flat_map(|(_, other)| other.key_topics.iter().cloned())
+        .collect();
     let ask = Asker {
         run,
         lesson_number: lesson.lesson_number,
+        lesson_title: &lesson.lesson_title,
+        other_topics,
         context: about,
         pieces: Pieces::new(run.language()),
     };
@@ -271,7 +283,12 @@ impl Asker<'_> {
         });
         let data = vars! { topic, text };
         let phase = format!("lessons.quiz-{number}");
-        let answer: Quiz = self.piece(&phase, "small_quiz", data, shape, Some(check)).await?;
+        let answer: Quiz = match self.piece(&phase, "small_quiz", data, shape, Some(check)).await {
+            Ok(answer) => answer,
+            // Small models cannot always tell wrong from right; the lesson's own topics always make a question.
+            Err(PipelineError::Unusable { .. }) => self.question_on_topics(topic),
+            Err(error) => return Err(error),
+        };
         let mut options = distinct_answers(&answer.correct_answer, answer.wrong_answers);
         options.truncate(USED_WRONG_ANSWERS);
         // The model always says the right answer first; the program decides where it stands.
@@ -288,6 +305,27 @@ impl Asker<'_> {
             explanation: answer.explanation,
             objective,
         })
+    }
+
+    /// Which of these topics belongs to the lesson? The others belong to other lessons.
+    fn question_on_topics(&self, topic: &str) -> Quiz {
+        let labels = data::labels(self.run.language());
+        let others = self.other_topics.len().max(1);
+        let start = usize::try_from(self.run.seed_for(topic)).unwrap_or(0) % others;
+        let wrong_answers = self
+            .other_topics
+            .iter()
+            .cycle()
+            .skip(start)
+            .take(ASKED_WRONG_ANSWERS.min(others))
+            .cloned()
+            .collect();
+        Quiz {
+            question: format!("{} “{}”?", labels.which_topic, self.lesson_title),
+            correct_answer: topic.to_owned(),
+            wrong_answers,
+            explanation: format!("“{topic}” {}", labels.is_taught_here),
+        }
     }
 
     async fn summary(&self) -> Result<String, PipelineError> {
