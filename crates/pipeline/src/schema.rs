@@ -204,7 +204,12 @@ impl Pieces {
     }
 
     fn sentence_pattern(self, least: usize, most: usize) -> String {
-        let (capital, inner, ending) = (self.capital(), self.sentence_letters(), self.last_letter());
+        // Not a digit: small models number what they list at the end of the sentence before.
+        let ending = match self.language {
+            Language::English => "[a-z)%]",
+            _ => self.last_letter(),
+        };
+        let (capital, inner) = (self.capital(), self.sentence_letters());
         format!("{capital}{inner}{{{least},{most}}}{ending}\\.")
     }
 
