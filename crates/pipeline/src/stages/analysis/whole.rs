@@ -11,10 +11,10 @@ use serde::de::DeserializeOwned;
 use super::{Phase, Phases};
 use crate::context::Run;
 use crate::data;
-use crate::engine::{Check, Gate, Question};
+use crate::engine::{Check, Question};
 use crate::error::PipelineError;
-use crate::schema;
 use crate::vars::vars;
+use crate::{quality, schema};
 
 /// Tokens of the longest answer of a phase: a plan of fifty sections fits.
 const PHASE_OUTPUT_TOKENS: u32 = 12_000;
@@ -25,15 +25,6 @@ const PHASE_OUTPUT_TOKENS: u32 = 12_000;
 /// Whatever keeps a phase from being answered.
 pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
     let course = data::course(run);
-    let gate = Gate {
-        brief: run.inputs().title.clone(),
-        digest: Box::new(|value| {
-            let topic = &value["topic_analysis"];
-            let named = topic["determined_topic"].as_str().unwrap_or_default();
-            format!("{named} {}", data::joined(&topic["key_concepts"]))
-        }),
-        threshold: domain::quality::CONTENT_THRESHOLD,
-    };
     let context = vars! { course };
     let sound: Check<'_> = Box::new(
         |value| match serde_json::from_value::<Classification>(value.clone()) {
@@ -47,9 +38,13 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
         "analysis_classification",
         context,
         Some(sound),
-        Some(gate),
     )
     .await?;
+    // Recorded, not enforced: a short title says too little to fail a course for.
+    let classification = Phase {
+        similarity: Some(topic_similarity(run, &classification.result).await?),
+        ..classification
+    };
     let analysis = data::classification(&classification.result);
     let context = vars! { course, analysis };
     let check: Check<'_> =
@@ -60,20 +55,26 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
             },
         );
     let scope: Phase<RecommendedStructure> =
-        phase(run, "scope", "analysis_scope", context, Some(check), None).await?;
+        phase(run, "scope", "analysis_scope", context, Some(check)).await?;
     let analysis = data::scope(&classification.result, &scope.result);
     let context = vars! { course, analysis };
-    let expert: Phase<ExpertFindings> = phase(run, "expert", "analysis_expert", context, None, None).await?;
+    let expert: Phase<ExpertFindings> = phase(run, "expert", "analysis_expert", context, None).await?;
     let analysis = data::expert(&classification.result, &scope.result, &expert.result);
     let context = vars! { course, analysis };
-    let synthesis: Phase<Synthesis> =
-        phase(run, "synthesis", "analysis_synthesis", context, None, None).await?;
+    let synthesis: Phase<Synthesis> = phase(run, "synthesis", "analysis_synthesis", context, None).await?;
     Ok(Phases {
         classification,
         scope,
         expert,
         synthesis,
     })
+}
+
+/// How close the topic and its concepts are to the title.
+async fn topic_similarity(run: &Run, classification: &Classification) -> Result<f64, PipelineError> {
+    let topic = &classification.topic_analysis;
+    let found = format!("{} {}", topic.determined_topic, topic.key_concepts.join(" "));
+    quality::similarity(run, &run.inputs().title, &found).await
 }
 
 /// The plan with sums of ours: a model that adds up wrongly need not be asked again.
@@ -90,7 +91,6 @@ async fn phase<T: JsonSchema + DeserializeOwned>(
     prompt: &str,
     data: minijinja::Value,
     check: Option<Check<'_>>,
-    gate: Option<Gate<'_>>,
 ) -> Result<Phase<T>, PipelineError> {
     let question = Question {
         stage: Stage::Analysis,
@@ -105,7 +105,7 @@ async fn phase<T: JsonSchema + DeserializeOwned>(
         max_output_tokens: PHASE_OUTPUT_TOKENS,
         temperature: None,
         check,
-        gate,
+        gate: None,
     };
     let answer = run.ask(question).await?;
     let result = serde_json::from_value(answer.value).map_err(|cause| PipelineError::Shape {
