@@ -1,11 +1,10 @@
 //! The content ladder (generation 3.4): what the next attempt does after a rejected one, and which candidate wins.
 
+use domain::quality::REVIEW_MARGIN;
 use llm::request::{FIRST_TEMPERATURE, RETRY_TEMPERATURE};
 
 /// Content attempts of one question, at most (generation 3.4).
 pub(crate) const MOST_ATTEMPTS: u32 = 10;
-/// A score so far below the threshold may still be kept for review (generation 3.4).
-const KEPT_BELOW_THRESHOLD: f64 = 0.15;
 /// Escalations along the route, at most (generation 3.4).
 const MOST_ESCALATIONS: usize = 2;
 
@@ -77,7 +76,7 @@ impl Standing {
 
     /// At the end of the ladder it may be kept, marked for review.
     pub(crate) fn is_tolerable(self) -> bool {
-        self.errors == 0 && self.margin.is_none_or(|margin| margin >= -KEPT_BELOW_THRESHOLD)
+        self.errors == 0 && self.margin.is_none_or(|margin| margin >= -REVIEW_MARGIN)
     }
 
     /// Whether it beats `other`.

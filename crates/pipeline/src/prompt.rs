@@ -25,7 +25,6 @@ const FILES: &[(&str, &str)] = prompt_files![
     "analysis_scope",
     "analysis_synthesis",
     "content_lesson",
-    "finalization_rewrite",
     "ladder_feedback",
     "ladder_fields",
     "small_area",

@@ -1,6 +1,7 @@
 //! The semantic gate: how close a text is to what was asked, on the reference scale (generation 3.7).
 
 use domain::language::Language;
+use domain::quality::RUSSIAN_ALLOWANCE;
 use llm::provider::EmbeddingKind;
 
 use crate::context::Run;
@@ -46,9 +47,6 @@ pub(crate) async fn embed(run: &Run, texts: &[String]) -> Result<Vec<Vec<f32>>, 
 pub(crate) fn cosine(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
 }
-
-/// Russian texts are held to a threshold lower by this (generation 3.7).
-const RUSSIAN_ALLOWANCE: f64 = 0.05;
 
 /// A threshold as it applies to a course's language.
 pub(crate) fn threshold_in(language: Language, threshold: f64) -> f64 {
