@@ -4,6 +4,7 @@
 //! `COURSEWRIGHT_POSTGRES__BIN_DIR`), flags of the command line. Secrets are held as secrets and never printed.
 
 mod environment;
+mod service;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,10 @@ use secrecy::SecretString;
 use url::Url;
 
 pub(crate) use environment::Environment;
+pub(crate) use service::{
+    AlertSettings, AuthSettings, LimitSettings, ServerSettings, StorageSettings, TokenAlgorithm,
+    WebhookSettings, WorkerSettings,
+};
 pub(crate) use settings::{ProviderSettings, Settings};
 
 /// The file in the configuration folder.
@@ -27,6 +32,8 @@ const FILE_NAME: &str = "coursewright.toml";
 const PREFIX: &str = "COURSEWRIGHT_";
 /// Names the configuration file; not a setting itself.
 const CONFIG_VARIABLE: &str = "COURSEWRIGHT_CONFIG";
+/// Holds the secret of tokens by default; not a setting itself.
+const SECRET_VARIABLE: &str = "COURSEWRIGHT_JWT_SECRET";
 
 /// The provider of the default routes.
 pub(crate) const OPENROUTER: &str = "openrouter";
@@ -80,6 +87,12 @@ pub(crate) struct Config {
     pub(crate) providers: Vec<ProviderConfig>,
     /// The key of the remote embedding model.
     pub(crate) embedding_key: Option<SecretString>,
+    /// The secret of HS256 tokens, if the variable that `auth.jwt_secret_env` names is set.
+    pub(crate) jwt_secret: Option<SecretString>,
+    /// Where OpenTelemetry traces are sent: `OTEL_EXPORTER_OTLP_ENDPOINT`, if it is set.
+    pub(crate) otlp_endpoint: Option<String>,
+    /// The socket on which the service manager waits for signs of life: `NOTIFY_SOCKET`, if it is set.
+    pub(crate) notify_socket: Option<OsString>,
     /// The language of the user, by `LC_ALL`, `LC_MESSAGES` or `LANG`.
     pub(crate) user_language: Language,
     /// `LOG_LEVEL`, if it is set.
@@ -117,6 +130,14 @@ pub(crate) enum ConfigError {
         /// The variable.
         variable: String,
     },
+    /// A setting is out of its limits.
+    #[error("{setting} {problem}")]
+    Limit {
+        /// The setting.
+        setting: &'static str,
+        /// What is allowed, and what was found.
+        problem: String,
+    },
     /// There is no place for data.
     #[error("there is no home folder to keep data in; set --data-dir or COURSEWRIGHT_DATA_DIR")]
     NoHome,
@@ -126,9 +147,12 @@ impl ConfigError {
     /// The kind for exit codes.
     pub(crate) const fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoFile(_) | Self::Setting(_) | Self::Url { .. } | Self::NoKey { .. } | Self::NoHome => {
-                ErrorKind::Setup
-            }
+            Self::NoFile(_)
+            | Self::Setting(_)
+            | Self::Url { .. }
+            | Self::NoKey { .. }
+            | Self::Limit { .. }
+            | Self::NoHome => ErrorKind::Setup,
         }
     }
 }
@@ -145,7 +169,7 @@ impl Config {
             figment = figment.merge(Toml::file_exact(path));
         }
         for (name, value) in environment.with_prefix(PREFIX) {
-            if name != CONFIG_VARIABLE {
+            if ![CONFIG_VARIABLE, SECRET_VARIABLE].contains(&name) {
                 let key = name[PREFIX.len()..].to_lowercase().replace("__", ".");
                 figment = figment.merge(Serialized::global(&key, environment::parsed(value)));
             }
@@ -153,6 +177,9 @@ impl Config {
         let settings: Settings = figment
             .extract()
             .map_err(|error| ConfigError::Setting(Box::new(error)))?;
+        service::check(&settings.worker, &settings.limits)
+            .map_err(|(setting, problem)| ConfigError::Limit { setting, problem })?;
+        check_urls(&settings)?;
         let data_dir = match flags.data_dir.clone().or_else(|| settings.data_dir.clone()) {
             Some(folder) => folder,
             None => {
@@ -169,6 +196,13 @@ impl Config {
                 settings.embeddings.api_key_env.as_deref(),
                 environment,
             )?,
+            jwt_secret: environment
+                .get(&settings.auth.jwt_secret_env)
+                .map(SecretString::from),
+            otlp_endpoint: environment
+                .get("OTEL_EXPORTER_OTLP_ENDPOINT")
+                .map(str::to_owned),
+            notify_socket: environment.get_os("NOTIFY_SOCKET").map(ToOwned::to_owned),
             settings,
             user_language: user_language(environment),
             log_level: environment.get("LOG_LEVEL").map(str::to_owned),
@@ -206,10 +240,30 @@ impl Config {
         self.data_dir.join("postgres")
     }
 
+    /// Where uploaded files lie when no object store is configured.
+    pub(crate) fn files_folder(&self) -> PathBuf {
+        self.data_dir.join("files")
+    }
+
     /// Where the log is written.
     pub(crate) fn log_file(&self) -> PathBuf {
         self.data_dir.join("logs").join("coursewright.log")
     }
+}
+
+/// Addresses that are only used later are checked now: nothing is begun with a wrong one.
+fn check_urls(settings: &Settings) -> Result<(), ConfigError> {
+    let written = [
+        ("server.public_url", &settings.server.public_url),
+        ("auth.jwks_url", &settings.auth.jwks_url),
+        ("alerts.webhook_url", &settings.alerts.webhook_url),
+    ];
+    for (setting, value) in written {
+        if let Some(value) = value {
+            parsed_url(setting, value)?;
+        }
+    }
+    Ok(())
 }
 
 fn config_file(flags: &Flags, environment: &Environment) -> Result<Option<PathBuf>, ConfigError> {

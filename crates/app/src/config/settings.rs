@@ -6,6 +6,11 @@ use std::path::PathBuf;
 use llm::route::Route;
 use serde::Deserialize;
 
+use super::service::{
+    AlertSettings, AuthSettings, LimitSettings, ServerSettings, StorageSettings, WebhookSettings,
+    WorkerSettings,
+};
+
 /// All settings; every one may be left out.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -26,6 +31,20 @@ pub(crate) struct Settings {
     pub(crate) embeddings: EmbeddingSettings,
     /// The private database.
     pub(crate) postgres: PostgresSettings,
+    /// Where the API listens.
+    pub(crate) server: ServerSettings,
+    /// How a process works on the queue.
+    pub(crate) worker: WorkerSettings,
+    /// Who may come in.
+    pub(crate) auth: AuthSettings,
+    /// Where uploaded files are kept.
+    pub(crate) storage: StorageSettings,
+    /// What is sent when generations end.
+    pub(crate) webhooks: WebhookSettings,
+    /// Limits of the whole installation.
+    pub(crate) limits: LimitSettings,
+    /// When the operator is told.
+    pub(crate) alerts: AlertSettings,
     /// Where model files may be taken from before the sources on their cards: folders or base URLs.
     pub(crate) weight_sources: Vec<String>,
     /// For tests: the disk has no room for a model.

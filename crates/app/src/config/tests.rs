@@ -122,3 +122,41 @@ fn locale_tells_the_users_language() {
     assert_eq!(language("de"), Language::German);
     assert_eq!(language("C.UTF-8"), Language::English);
 }
+
+#[test]
+fn service_settings_have_defaults_and_limits() {
+    let settings = load(&[("HOME", "/h")].into()).unwrap().settings;
+    assert_eq!(settings.server.bind.to_string(), "127.0.0.1:8080");
+    assert_eq!(settings.worker.concurrency, 8);
+    assert_eq!(settings.worker.lease(), std::time::Duration::from_secs(45));
+    assert!(!settings.webhooks.allow_private_targets);
+
+    let check = |toml: &str, expected: &str| {
+        let (_folder, config) = with_file(toml, &[("HOME", "/h")].into());
+        let error = config.unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+        assert_eq!(error.kind(), ErrorKind::Setup);
+    };
+    check("[worker]\nlease_secs = 4", "worker.lease_secs must be from 5 to 50, not 4");
+    check("[worker]\nconcurrency = 0", "worker.concurrency must be from 1");
+    check("[worker]\nstall_secs = 1", "worker.stall_secs");
+    check("[limits]\ngenerations = 0", "limits.generations");
+    check("[server]\nbind = \"here\"", "bind");
+    check("[auth]\nalgorithm = \"none\"", "algorithm");
+    check("[auth]\njwks_url = \"keys\"", "auth.jwks_url");
+    check("[alerts]\nwebhook_url = \"ftp://x/\"", "alerts.webhook_url");
+}
+
+#[test]
+fn secret_of_tokens_comes_from_its_variable_and_is_not_shown() {
+    let own = [("HOME", "/h"), ("COURSEWRIGHT_JWT_SECRET", "token-secret")];
+    let config = load(&own.into()).unwrap();
+    assert!(config.jwt_secret.is_some() && !format!("{config:?}").contains("token-secret"));
+    let named = [
+        ("HOME", "/h"),
+        ("COURSEWRIGHT_AUTH__JWT_SECRET_ENV", "SUPABASE_JWT_SECRET"),
+        ("SUPABASE_JWT_SECRET", "theirs"),
+    ];
+    assert!(load(&named.into()).unwrap().jwt_secret.is_some());
+    assert!(load(&[("HOME", "/h")].into()).unwrap().jwt_secret.is_none());
+}
