@@ -15,6 +15,7 @@ pub mod metric;
 pub mod model_call;
 pub mod organization;
 pub mod queue;
+pub mod secret;
 mod statement;
 #[cfg(feature = "testkit")]
 pub mod testkit;

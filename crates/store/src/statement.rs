@@ -26,6 +26,7 @@ pub(crate) fn all() -> Vec<(&'static str, &'static str, &'static str)> {
         ("model_call", crate::model_call::ALL),
         ("organization", crate::organization::ALL),
         ("queue", crate::queue::ALL),
+        ("secret", crate::secret::ALL),
         ("version", crate::version::ALL),
         ("worker", crate::worker::ALL),
     ];
