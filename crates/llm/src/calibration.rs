@@ -3,7 +3,10 @@
 //! Thresholds are stated on the scale of a reference model (generation 3.7). Other models spread their cosines
 //! differently: those of multilingual-e5 crowd between 0.75 and 0.95. A straight line, fitted once on labelled
 //! pairs in English and Russian, moves them so that 0.75 (0.70 in Russian) separates what belongs together from
-//! what does not.
+//! what does not. Where no threshold lies, the line bends so that it ends in 0 and 1 and not beyond them: of two
+//! texts over every threshold the closer one still scores higher.
+
+use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,13 +16,17 @@ pub const SECTION_THRESHOLD: f32 = 0.75;
 pub const RUSSIAN_RELAXATION: f32 = 0.05;
 /// Where related pairs lie on average on the reference scale: clearly above the strictest threshold, 0.85.
 const RELATED_MEAN: f32 = 0.9;
+/// Between these the scale is the fitted line itself, because all that is compared with a constant lies here: from
+/// lessons that serve an outcome (0.5) and the least that is kept for review in Russian (0.70 - 0.05 - 0.15) up to the
+/// critical metadata (0.85; generation 3.4 and 3.7).
+const STRAIGHT: RangeInclusive<f32> = 0.5..=0.85;
 
 /// The pairs on which calibrations are fitted.
 const PAIRS: &str = include_str!("../data/calibration.tsv");
 /// The constants of the known embedding models.
 const SHIPPED: &str = include_str!("../cards/embedded.toml");
 
-/// The straight line of one embedding model.
+/// The straight line of one embedding model; [`Calibration::similarity`] follows it where thresholds lie.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// Reference scale per unit of cosine.
@@ -38,9 +45,20 @@ impl Calibration {
         duplicate_threshold: 0.92,
     };
 
-    /// A cosine on the reference scale, between 0 and 1.
+    /// A cosine on the reference scale: 0 for a cosine of 0 or less, 1 for a cosine of 1, rising everywhere between.
     pub fn similarity(&self, raw: f32) -> f32 {
-        self.slope.mul_add(raw, self.intercept).clamp(0.0, 1.0)
+        let on_line = |raw: f32| self.slope.mul_add(raw, self.intercept);
+        let raw = raw.clamp(0.0, 1.0);
+        let (low, high) = (*STRAIGHT.start(), *STRAIGHT.end());
+        let value = on_line(raw);
+        let scaled = if value > high {
+            high + bent(value - high, on_line(1.0) - high, 1.0 - high)
+        } else if value < low {
+            low - bent(low - value, low - on_line(0.0), low)
+        } else {
+            value
+        };
+        scaled.clamp(0.0, 1.0)
     }
 
     /// Whether two texts with this cosine say the same.
@@ -55,6 +73,14 @@ impl Calibration {
             .find(|card| card.id == model)
             .map(|card| card.calibration)
     }
+}
+
+/// Brings `distance` beyond the straight part, at most `longest`, into `room`: rises like the line where it begins, ever
+/// slower if the room is short, and fills the room at `longest`.
+fn bent(distance: f32, longest: f32, room: f32) -> f32 {
+    // With t in units of the room: t / (1 + t (1 - 1/T)) has slope 1 at 0 and is 1 at T.
+    let (t, end) = (distance / room, longest / room);
+    room * t / t.mul_add(1.0 - end.recip(), 1.0)
 }
 
 /// What is known of an embedding model.
@@ -135,7 +161,7 @@ fn parse(line: &str) -> Option<Pair> {
 }
 
 /// Fits a calibration: the boundary between related and unrelated pairs comes to lie at the section threshold, the
-/// mean of the related ones at 0.9. `None` if a kind of pair is missing or the model does not tell them apart.
+/// mean cosine of the related ones at 0.9 of the line. `None` if a kind of pair is missing or the model does not tell them apart.
 pub fn fit(pairs: &[Pair]) -> Option<Calibration> {
     let mean_related = {
         let related: Vec<f32> = cosines(pairs, Lesson::Related);
@@ -298,15 +324,46 @@ mod tests {
     }
 
     #[test]
-    fn similarity_is_monotone_and_bounded() {
-        let calibration = Calibration::of_model(MODEL).unwrap();
-        let mut last = 0.0;
-        for step in -100_i8..=100 {
-            let similarity = calibration.similarity(f32::from(step) / 100.0);
-            assert!((0.0..=1.0).contains(&similarity) && similarity >= last);
-            last = similarity;
+    fn closer_texts_always_score_higher_and_only_equal_ones_reach_the_end() {
+        for calibration in [Calibration::of_model(MODEL).unwrap(), Calibration::REFERENCE] {
+            let score = |hundredths: i8| calibration.similarity(f32::from(hundredths) / 100.0);
+            assert!(score(-100) < 1e-6 && score(0) < 1e-6);
+            assert!((score(100) - 1.0).abs() < 1e-6);
+            for step in 1..=100 {
+                assert!(score(step) > score(step - 1), "{calibration:?} at {step} %");
+            }
         }
-        assert!((Calibration::REFERENCE.similarity(0.6) - 0.6).abs() < 1e-6);
+    }
+
+    #[test]
+    fn scale_is_the_fitted_line_wherever_a_threshold_lies() {
+        let calibration = Calibration::of_model(MODEL).unwrap();
+        for expected in [0.5, 0.6, 0.70, SECTION_THRESHOLD, 0.85] {
+            let raw = (expected - calibration.intercept) / calibration.slope;
+            assert!(
+                (calibration.similarity(raw) - expected).abs() < 1e-5,
+                "{expected}"
+            );
+        }
+        for raw in [0.05, 0.3, 0.6, 0.75, 0.9, 0.99] {
+            assert!(
+                (Calibration::REFERENCE.similarity(raw) - raw).abs() < 1e-6,
+                "{raw}"
+            );
+        }
+    }
+
+    #[test]
+    fn related_pairs_are_told_apart_beyond_the_thresholds() {
+        let calibration = Calibration::of_model(MODEL).unwrap();
+        let scores: Vec<f32> = cosines(&pairs(), Lesson::Related)
+            .into_iter()
+            .map(|cosine| calibration.similarity(cosine))
+            .collect();
+        let highest = scores.iter().copied().fold(0.0, f32::max);
+        assert!(highest < 0.995, "{highest} is shown as 1.00");
+        let mean = scores.iter().sum::<f32>() / scores.len() as f32;
+        assert!((0.84..RELATED_MEAN).contains(&mean), "{mean}");
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub struct Response {
     pub finish_reason: FinishReason,
     /// Tokens, the provider's figures where it reports them, else counted.
     pub usage: TokenUsage,
+    /// Tokens of the prompt that the provider says it had in its cache; part of `usage.input`.
+    #[serde(default)]
+    pub cached_input: u64,
     /// The provider's own figure of the cost; `None`: price table times tokens.
     pub cost: Option<MicroUsd>,
     /// The model that answered, as the provider names it.

@@ -176,6 +176,36 @@ async fn plain_json_is_understood_where_stream_is_ignored() {
 }
 
 #[tokio::test]
+async fn cached_prompt_tokens_are_read_as_endpoints_name_them() {
+    let check = async |details: Value, expected: u64| {
+        let mut usage = json!({ "prompt_tokens": 20, "completion_tokens": 5 });
+        for (field, value) in details.as_object().into_iter().flatten() {
+            usage[field] = value.clone();
+        }
+        let body = json!({ "choices": [{ "message": { "content": "Hello" }, "finish_reason": "stop" }], "usage": usage });
+        let response = answer_with(ResponseTemplate::new(200).set_body_json(body))
+            .await
+            .unwrap();
+        assert_eq!(response.cached_input, expected, "{details}");
+        assert_eq!(response.usage, TokenUsage::new(20, 5));
+    };
+    check(json!({}), 0).await;
+    check(json!({ "prompt_tokens_details": null }), 0).await;
+    check(json!({ "prompt_tokens_details": { "cached_tokens": null } }), 0).await;
+    check(
+        json!({ "prompt_tokens_details": { "cached_tokens": 16, "audio_tokens": 0 } }),
+        16,
+    )
+    .await;
+    check(
+        json!({ "prompt_cache_hit_tokens": 12, "prompt_cache_miss_tokens": 8 }),
+        12,
+    )
+    .await;
+    check(json!({ "prompt_tokens_details": { "cached_tokens": 99 } }), 20).await;
+}
+
+#[tokio::test]
 async fn stream_without_done_is_whole_if_the_model_was_done() {
     assert_eq!(
         answer_with(events(&[delta("Hello"), stop()], ""))

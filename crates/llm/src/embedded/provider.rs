@@ -303,6 +303,8 @@ impl EmbeddedProvider {
                         text,
                         finish_reason: reason,
                         usage: TokenUsage::new(input_tokens, output_tokens),
+                        // Prompt prefixes are reused here too, but nothing is paid for.
+                        cached_input: 0,
                         cost: Some(MicroUsd::ZERO),
                         model: self.options.model.clone(),
                         upstream: None,

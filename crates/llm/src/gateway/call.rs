@@ -351,7 +351,7 @@ impl Climb<'_> {
 fn cost_of(response: &Response, lane: &Lane) -> MicroUsd {
     response
         .cost
-        .unwrap_or_else(|| lane.card.price.cost(response.usage, 0))
+        .unwrap_or_else(|| lane.card.price.cost(response.usage, response.cached_input))
 }
 
 async fn sleep(wait: Duration, cancel: &CancellationToken) -> Result<(), ProviderError> {

@@ -325,12 +325,12 @@ async fn cancelling_ends_a_call_a_wait_and_a_queue_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn providers_own_cost_wins_over_the_price_table() {
+async fn providers_own_cost_wins_and_cached_tokens_have_their_own_price() {
     let mut cards = Cards::default();
     let price = crate::pricing::Price {
         input: 1.0,
         output: 2.0,
-        cached: None,
+        cached: Some(0.25),
     };
     cards.insert(ModelCard {
         price,
@@ -339,6 +339,7 @@ async fn providers_own_cost_wins_over_the_price_table() {
     let replies = vec![
         ScriptedReply::text("free text").costing(MicroUsd(77)),
         ScriptedReply::text("free text"),
+        ScriptedReply::text("free text").cached(u64::MAX),
     ];
     let models = Models::builder(cards, Routes::single("small"), Arc::new(WordEmbedder::new(64)))
         .provider(Arc::new(Scripted::replies("first", replies)))
@@ -359,6 +360,12 @@ async fn providers_own_cost_wins_over_the_price_table() {
         MicroUsd(i64::try_from(usage.input + 2 * usage.output).unwrap())
     );
     assert_eq!(log.0.lock().unwrap()[1].cost, outcome.cost);
+    // The whole prompt came from the provider's cache.
+    assert_eq!(
+        call().await.cost,
+        price.cost(usage, usage.input),
+        "{usage:?} at {price:?}"
+    );
 }
 
 #[tokio::test]

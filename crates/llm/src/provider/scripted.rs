@@ -44,6 +44,8 @@ pub struct ScriptedAnswer {
     pub finish_reason: FinishReason,
     /// The cost it reports, if any.
     pub cost: Option<MicroUsd>,
+    /// Tokens of the prompt that it reports as cached.
+    pub cached_input: u64,
 }
 
 impl ScriptedReply {
@@ -53,6 +55,7 @@ impl ScriptedReply {
             text: text.into(),
             finish_reason: FinishReason::Stop,
             cost: None,
+            cached_input: 0,
         };
         Self {
             delay: Duration::ZERO,
@@ -80,6 +83,15 @@ impl ScriptedReply {
     pub fn costing(mut self, cost: MicroUsd) -> Self {
         if let Ok(answer) = &mut self.outcome {
             answer.cost = Some(cost);
+        }
+        self
+    }
+
+    /// The same, with so many tokens of the prompt found in the provider's cache. A failure stays as it is.
+    #[must_use]
+    pub const fn cached(mut self, input_tokens: u64) -> Self {
+        if let Ok(answer) = &mut self.outcome {
+            answer.cached_input = input_tokens;
         }
         self
     }
@@ -205,6 +217,7 @@ impl Provider for Scripted {
             text: answer.text,
             finish_reason: answer.finish_reason,
             usage,
+            cached_input: answer.cached_input.min(usage.input),
             cost: answer.cost,
             model: request.model.clone(),
             upstream: None,

@@ -110,6 +110,27 @@ struct Usage {
     #[serde(default)]
     completion_tokens: u64,
     cost: Option<f64>,
+    /// OpenAI, OpenRouter, vLLM and most others.
+    prompt_tokens_details: Option<PromptDetails>,
+    /// DeepSeek's own endpoint.
+    prompt_cache_hit_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct PromptDetails {
+    cached_tokens: Option<u64>,
+}
+
+impl Usage {
+    /// Tokens of the prompt that the provider had in its cache.
+    fn cached_input(&self) -> u64 {
+        let details = self.prompt_tokens_details.as_ref();
+        let cached = details.and_then(|details| details.cached_tokens);
+        cached
+            .or(self.prompt_cache_hit_tokens)
+            .unwrap_or_default()
+            .min(self.prompt_tokens)
+    }
 }
 
 /// An answer that is being put together.
@@ -180,13 +201,11 @@ impl Answer {
             let input = count_prompt(&O200k, &request.messages, None);
             TokenUsage::new(input.into(), O200k.count(&self.text).into())
         };
-        let usage = self
-            .usage
-            .as_ref()
-            .filter(|usage| usage.completion_tokens > 0)
-            .map_or_else(counted, |usage| {
-                TokenUsage::new(usage.prompt_tokens, usage.completion_tokens)
-            });
+        let reported = self.usage.as_ref().filter(|usage| usage.completion_tokens > 0);
+        let cached_input = reported.map_or(0, Usage::cached_input);
+        let usage = reported.map_or_else(counted, |usage| {
+            TokenUsage::new(usage.prompt_tokens, usage.completion_tokens)
+        });
         Ok(Response {
             finish_reason: match self.finish_reason.as_deref() {
                 Some("stop" | "eos") => FinishReason::Stop,
@@ -195,6 +214,7 @@ impl Answer {
                 _ => FinishReason::Other,
             },
             usage,
+            cached_input,
             cost: self.usage.and_then(|usage| usage.cost).map(MicroUsd::from_usd),
             model: self.model.unwrap_or_else(|| request.model.clone()),
             upstream: self.upstream,

@@ -210,6 +210,9 @@ fn usage_json(request: &Request, answer: &ScriptedAnswer) -> Value {
     if let Some(cost) = answer.cost {
         json["cost"] = json!(cost.as_usd());
     }
+    if answer.cached_input > 0 {
+        json["prompt_tokens_details"] = json!({ "cached_tokens": answer.cached_input });
+    }
     json
 }
 
@@ -272,6 +275,7 @@ fn failure(request: &Request, error: ProviderError) -> Result<HttpResponse, io::
                 text: "{\"title\": \"".to_owned(),
                 finish_reason: FinishReason::Stop,
                 cost: None,
+                cached_input: 0,
             };
             let begun = stream::iter(events_of(request, &answer).into_iter().take(2).map(Ok));
             // A pause lets the server send what it has before it closes the connection.
