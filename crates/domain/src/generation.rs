@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::stage::Stage;
 use crate::usage::MicroUsd;
 
 /// Where a generation stands. "Never started" is `None` where a status is optional.
@@ -96,6 +97,59 @@ impl GenerationStatus {
     /// Whether `from` may become `to`. Staying is always allowed and is not a transition.
     pub fn may_follow(from: Option<Self>, to: Self) -> bool {
         from == Some(to) || Self::successors(from).contains(&to)
+    }
+}
+
+/// What a generation makes anew (generation 3.6). Stored as `scope` in the options of the generation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum GenerationScope {
+    /// The whole course.
+    #[default]
+    Whole,
+    /// One section with the texts of its lessons; everything else of the course stays as it is.
+    Section {
+        /// Its number in the course, from 1.
+        number: u32,
+        /// What the author wants otherwise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instruction: Option<String>,
+    },
+    /// The text of one lesson.
+    Lesson {
+        /// Its number in the course, from 1.
+        number: u32,
+        /// What the author wants otherwise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instruction: Option<String>,
+    },
+}
+
+impl GenerationScope {
+    /// The stage with which such a generation begins.
+    pub const fn first_stage(&self, has_documents: bool) -> Stage {
+        match self {
+            Self::Whole if has_documents => Stage::DocumentProcessing,
+            Self::Whole => Stage::Analysis,
+            Self::Section { .. } => Stage::Structure,
+            Self::Lesson { .. } => Stage::Content,
+        }
+    }
+
+    /// The part's number; `None`: the whole course.
+    pub const fn number(&self) -> Option<u32> {
+        match self {
+            Self::Whole => None,
+            Self::Section { number, .. } | Self::Lesson { number, .. } => Some(*number),
+        }
+    }
+
+    /// What the author wants otherwise.
+    pub fn instruction(&self) -> Option<&str> {
+        match self {
+            Self::Whole => None,
+            Self::Section { instruction, .. } | Self::Lesson { instruction, .. } => instruction.as_deref(),
+        }
     }
 }
 
@@ -391,6 +445,22 @@ mod tests {
                 assert!(place(from) < place(to), "{from:?} -> {to:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_scope_begins_where_its_work_begins() {
+        let section: GenerationScope = serde_json::from_str(r#"{"kind":"section","number":3}"#).expect("valid");
+        assert_eq!(section.number(), Some(3));
+        assert_eq!(section.instruction(), None);
+        assert_eq!(section.first_stage(true), Stage::Structure);
+        let lesson = GenerationScope::Lesson {
+            number: 2,
+            instruction: Some("shorter".to_owned()),
+        };
+        assert_eq!(lesson.first_stage(true), Stage::Content);
+        assert_eq!(lesson.instruction(), Some("shorter"));
+        assert_eq!(GenerationScope::Whole.first_stage(true), Stage::DocumentProcessing);
+        assert_eq!(GenerationScope::default().first_stage(false), Stage::Analysis);
     }
 
     #[test]

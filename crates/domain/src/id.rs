@@ -65,4 +65,18 @@ id_types! {
     ModelCallId,
     /// A worker process.
     WorkerId,
+    /// A line of refresh tokens, from one sign-in on.
+    SessionId,
+    /// A key of an integrator.
+    ApiKeyId,
+    /// A document of a course.
+    DocumentId,
+    /// Room that an upload has reserved.
+    UploadId,
+    /// An address of an organization that hears of events.
+    WebhookId,
+    /// One event on its way to one address.
+    DeliveryId,
+    /// A request of the API.
+    RequestId,
 }

@@ -1,5 +1,7 @@
 //! Courses.
 
+pub mod change;
+pub mod copy;
 mod slug;
 
 use chrono::{DateTime, Utc};
@@ -25,16 +27,27 @@ statements! {
             desired_lessons_count, desired_modules_count, lesson_duration_minutes, learning_outcomes,
             content_strategy, review, budget_usd_micros)
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
-        on conflict (organization_id, slug) do nothing";
+        on conflict do nothing";
+    IS_OWN = "select exists (select from courses where id = $1 and owner_id = $2)";
+    ELEVATE_OWNER = "select owner_id, case when owner_id = $2 and $3
+            then set_config('role', 'service_role', true) end
+        from courses where id = $1";
     GET_COURSE = "select * from courses where id = $1";
     FIND_BY_SLUG = "select id from courses where slug = $1 order by (organization_id = $2) desc limit 2";
     FIND_BY_PREFIX = "select id from courses where id::text like $1 || '%' limit 2";
-    LIST_COURSES = "select id, slug, title, language, status, generation_status, current_generation_id,
+    LIST_COURSES = "select id, organization_id, owner_id, slug, title, language, status, generation_status,
+            current_generation_id, revision,
             coalesce((generation_progress ->> 'percentage')::int, 0) as percentage,
             coalesce((generation_progress ->> 'lessons_completed')::int, 0) as lessons_completed,
             coalesce((generation_progress ->> 'lessons_total')::int, 0) as lessons_total,
             created_at, updated_at
-        from courses where organization_id = $1 and ($2::uuid is null or id < $2) order by id desc limit $3";
+        from courses
+        where ($1::uuid is null or organization_id = $1) and ($2::uuid is null or id < $2)
+            and ($4::text is null or title ilike $4 or slug ilike $4)
+            and ($5::text is null or status = $5)
+            and ($6::text is null or generation_status = $6 or $6 = 'none' and generation_status is null)
+            and ($7::uuid is null or owner_id = $7)
+        order by id desc limit $3";
     DELETE_COURSE = "delete from courses where id = $1";
     UPDATE_ANALYSIS = "update courses set analysis_result = $2 where id = $1";
     UPDATE_COMPLETION = "update courses set generation_metadata = $2, quality_report = $3 where id = $1";
@@ -74,8 +87,10 @@ pub struct Course {
     pub quality: Option<QualityReport>,
     /// The latest generation.
     pub current_generation_id: Option<GenerationId>,
-    /// Number of saved structures; raised with every change.
+    /// Number of saved structures.
     pub version: u32,
+    /// Rises with every change of what people edit and of the structure: what editing is checked against.
+    pub revision: u32,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When anything of it last changed.
@@ -94,11 +109,26 @@ pub enum Publication {
     Archived,
 }
 
+impl Publication {
+    /// The name in the database and in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Published => "published",
+            Self::Archived => "archived",
+        }
+    }
+}
+
 /// A course in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CourseSummary {
     /// Its id.
     pub id: CourseId,
+    /// Its tenant.
+    pub organization_id: OrganizationId,
+    /// Whose it is.
+    pub owner_id: UserId,
     /// Its name in addresses.
     pub slug: String,
     /// The title that was asked for.
@@ -117,10 +147,39 @@ pub struct CourseSummary {
     pub lessons_completed: u32,
     /// Lesson texts in all.
     pub lessons_total: u32,
+    /// Rises with every change of what people edit and of the structure.
+    pub revision: u32,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When anything of it last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+/// Whose courses are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tenants {
+    /// Those of the actor's organization.
+    #[default]
+    Own,
+    /// Those of one organization.
+    One(OrganizationId),
+    /// All that the actor may see.
+    All,
+}
+
+/// Which courses are listed; all fields together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CourseFilter {
+    /// Whose.
+    pub tenants: Tenants,
+    /// Words that follow each other somewhere in the title or the name for addresses, without regard to case.
+    pub search: Option<String>,
+    /// Where they stand with their readers.
+    pub publication: Option<Publication>,
+    /// Where their latest generation stands; `Some(None)`: never generated.
+    pub generation_status: Option<Option<GenerationStatus>>,
+    /// Whose they are.
+    pub owner: Option<UserId>,
 }
 
 /// Adds a course of the actor.
@@ -128,19 +187,49 @@ pub struct CourseSummary {
 /// # Errors
 /// [`StoreError::Forbidden`] if the actor's role may not make courses.
 pub async fn insert_course(tx: &mut TenantTx, inputs: &CourseInputs) -> Result<Course, StoreError> {
-    let id = CourseId::generate();
+    // The same at every try of the transaction: a course whose commit was done but not heard of is known again.
+    let id = CourseId::from_uuid(tx.stable_id());
     let slug = slug::from_title(&inputs.title);
     if !try_insert(tx, id, &slug, inputs).await? {
         let digits = id.as_uuid().simple().to_string();
         // The random end of a UUIDv7; its beginning is the time.
         let distinct = format!("{slug}-{}", &digits[digits.len() - 8..]);
-        if !try_insert(tx, id, &distinct, inputs).await? {
+        if !is_own(tx, id).await? && !try_insert(tx, id, &distinct, inputs).await? {
             return Err(StoreError::Conflict(format!(
                 "a course named '{distinct}' exists already"
             )));
         }
     }
     get_course(tx, id).await
+}
+
+async fn is_own(tx: &mut TenantTx, id: CourseId) -> Result<bool, StoreError> {
+    let user = tx.actor().user_id.as_uuid();
+    Ok(sqlx::query_scalar(IS_OWN)
+        .bind(id.as_uuid())
+        .bind(user)
+        .fetch_one(tx.connection())
+        .await?)
+}
+
+/// Makes sure that the actor may author this course, and goes on as the program, all in one round trip.
+pub(crate) async fn check_own_and_elevate(
+    tx: &mut TenantTx,
+    id: CourseId,
+    refusal: &str,
+) -> Result<(), StoreError> {
+    let actor = *tx.actor();
+    let found: Option<(Uuid, Option<String>)> = sqlx::query_as(ELEVATE_OWNER)
+        .bind(id.as_uuid())
+        .bind(actor.user_id.as_uuid())
+        .bind(actor.role.may_author())
+        .fetch_optional(tx.connection())
+        .await?;
+    match found {
+        None => Err(not_found(&id.to_string())),
+        Some((_, None)) => Err(StoreError::Forbidden(refusal.to_owned())),
+        Some((_, Some(_))) => Ok(()),
+    }
 }
 
 async fn try_insert(
@@ -228,24 +317,49 @@ pub async fn find_course(tx: &mut TenantTx, key: &str) -> Result<Course, StoreEr
     }
 }
 
-/// The courses of the actor's organization that the actor may see, the newest first. `before` is the last id of the
+/// The courses that the actor may see and that the filter lets pass, the newest first. `before` is the last id of the
 /// page before.
 ///
 /// # Errors
 /// [`StoreError`] if the database refuses.
 pub async fn list_courses(
     tx: &mut TenantTx,
+    filter: &CourseFilter,
     before: Option<CourseId>,
     limit: u32,
 ) -> Result<Vec<CourseSummary>, StoreError> {
-    let organization = tx.actor().organization_id.as_uuid();
+    let organization = match filter.tenants {
+        Tenants::Own => Some(tx.actor().organization_id),
+        Tenants::One(organization) => Some(organization),
+        Tenants::All => None,
+    };
+    let status = filter
+        .generation_status
+        .map(|status| status.map_or("none", GenerationStatus::as_str));
     let rows: Vec<SummaryRow> = sqlx::query_as(LIST_COURSES)
-        .bind(organization)
+        .bind(organization.map(OrganizationId::as_uuid))
         .bind(before.map(CourseId::as_uuid))
         .bind(i64::from(limit))
+        .bind(filter.search.as_deref().map(pattern))
+        .bind(filter.publication.map(Publication::as_str))
+        .bind(status)
+        .bind(filter.owner.map(UserId::as_uuid))
         .fetch_all(tx.connection())
         .await?;
     rows.into_iter().map(SummaryRow::into_summary).collect()
+}
+
+/// The text anywhere, for `ilike`.
+fn pattern(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for character in to_text(text.trim()).chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
 }
 
 /// Removes a course of the actor with everything that belongs to it; its work stops, as its jobs are gone.
@@ -293,7 +407,7 @@ pub async fn get_generation_summary(tx: &mut impl Tx, id: CourseId) -> Result<Va
 /// # Errors
 /// [`StoreError::NotFound`] if the course was deleted meanwhile.
 pub async fn save_analysis(
-    tx: &mut SystemTx,
+    tx: &mut impl Tx,
     id: CourseId,
     analysis: &AnalysisResult,
 ) -> Result<(), StoreError> {
@@ -366,6 +480,7 @@ struct CourseRow {
     current_generation_id: Option<Uuid>,
     status: String,
     version: i32,
+    revision: i32,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -415,6 +530,7 @@ impl CourseRow {
                 .transpose()?,
             current_generation_id: self.current_generation_id.map(GenerationId::from_uuid),
             version: self.version.cast_unsigned(),
+            revision: self.revision.cast_unsigned(),
             created_at: self.created_at,
             updated_at: self.updated_at,
         })
@@ -424,6 +540,8 @@ impl CourseRow {
 #[derive(sqlx::FromRow)]
 struct SummaryRow {
     id: Uuid,
+    organization_id: Uuid,
+    owner_id: Uuid,
     slug: String,
     title: String,
     language: String,
@@ -433,6 +551,7 @@ struct SummaryRow {
     percentage: i32,
     lessons_completed: i32,
     lessons_total: i32,
+    revision: i32,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -441,6 +560,8 @@ impl SummaryRow {
     fn into_summary(self) -> Result<CourseSummary, StoreError> {
         Ok(CourseSummary {
             id: CourseId::from_uuid(self.id),
+            organization_id: OrganizationId::from_uuid(self.organization_id),
+            owner_id: UserId::from_uuid(self.owner_id),
             slug: self.slug,
             title: self.title,
             language: from_word(self.language, "language")?,
@@ -453,6 +574,7 @@ impl SummaryRow {
             percentage: u8::try_from(self.percentage).unwrap_or(100),
             lessons_completed: self.lessons_completed.cast_unsigned(),
             lessons_total: self.lessons_total.cast_unsigned(),
+            revision: self.revision.cast_unsigned(),
             created_at: self.created_at,
             updated_at: self.updated_at,
         })

@@ -2,6 +2,7 @@
 
 use domain::error::ErrorKind;
 use domain::id::JobId;
+use domain::organization::Tier;
 
 use crate::cluster::ClusterError;
 
@@ -45,12 +46,44 @@ pub enum StoreError {
     /// The present state does not allow it.
     #[error("{0}")]
     Conflict(String),
-    /// The user's or the installation's limit is reached.
-    #[error("{current} of {limit} generations at once are running")]
+    /// The caller has seen an older state than the present one.
+    #[error("it was changed meanwhile: revision {found} is the present one, not {expected}")]
+    Stale {
+        /// The revision that the caller has seen.
+        expected: u32,
+        /// The present one.
+        found: u32,
+    },
+    /// The user's or the installation's limit is reached (service 4.3).
+    #[error("{}", limit_message(*user_limit, *current_user_jobs, global_limit.zip(*global_active_jobs)))]
     TooManyGenerations {
-        /// How many are active.
+        /// The tier whose limits hold.
+        tier: Tier,
+        /// How many of one user may be active.
+        user_limit: u32,
+        /// How many of the user's are.
+        current_user_jobs: u32,
+        /// How many may be active in the installation, if that is the limit that was reached.
+        global_limit: Option<u32>,
+        /// How many are, if that is the limit that was reached.
+        global_active_jobs: Option<u32>,
+    },
+    /// The organization has no room for the file.
+    #[error("{used} of {limit} bytes are used, so that {size} more have no room")]
+    QuotaExceeded {
+        /// Bytes in use, uploads under way included.
+        used: u64,
+        /// Bytes that may be.
+        limit: u64,
+        /// Bytes of the file.
+        size: u64,
+    },
+    /// The course has as many files as it may have.
+    #[error("the course has {current} of {limit} files")]
+    TooManyFiles {
+        /// How many it has, uploads under way included.
         current: u32,
-        /// How many may be.
+        /// How many it may have.
         limit: u32,
     },
     /// The state machine rejects the change (data model 2.8); the message names the legal ones.
@@ -82,8 +115,12 @@ impl StoreError {
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Ambiguous { .. } => ErrorKind::Invalid,
             Self::Forbidden(_) => ErrorKind::Forbidden,
-            Self::Conflict(_) | Self::IllegalTransition(_) | Self::LostLease(_) => ErrorKind::Conflict,
-            Self::TooManyGenerations { .. } => ErrorKind::LimitReached,
+            Self::Conflict(_) | Self::Stale { .. } | Self::IllegalTransition(_) | Self::LostLease(_) => {
+                ErrorKind::Conflict
+            }
+            Self::TooManyGenerations { .. } | Self::QuotaExceeded { .. } | Self::TooManyFiles { .. } => {
+                ErrorKind::LimitReached
+            }
             Self::Database(cause) if is_transient(cause) => ErrorKind::Unavailable,
             Self::Shape { .. } | Self::Database(_) => ErrorKind::Internal,
         }
@@ -95,8 +132,21 @@ impl StoreError {
     }
 }
 
+fn limit_message(user_limit: u32, current: u32, global: Option<(u32, u32)>) -> String {
+    match global {
+        Some((limit, active)) => {
+            format!("{active} of {limit} generations at once are running in this installation")
+        }
+        None => format!("{current} of {user_limit} generations at once are running"),
+    }
+}
+
 /// The state machine's own error code.
 const ILLEGAL_TRANSITION: &str = "CW001";
+/// The rule that an installation keeps a superadmin.
+const LAST_SUPERADMIN: &str = "CW002";
+/// A row that is referred to does not exist.
+const FOREIGN_KEY_VIOLATION: &str = "23503";
 /// A role lacks a privilege, or a policy refuses the row.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
 /// Unique indexes that stand for "already under way".
@@ -113,9 +163,20 @@ impl From<sqlx::Error> for StoreError {
         {
             return Self::Conflict("a generation of this course is already active".to_owned());
         }
+        if refusal.constraint() == Some("courses_organization_id_slug_key") {
+            return Self::Conflict("a course with this name in its address exists already".to_owned());
+        }
+        if refusal.constraint() == Some("users_email") {
+            return Self::Conflict("somebody with this e-mail address exists already".to_owned());
+        }
         match refusal.code().as_deref() {
             Some(ILLEGAL_TRANSITION) => Self::IllegalTransition(refusal.message().to_owned()),
+            Some(LAST_SUPERADMIN) => Self::Conflict(refusal.message().to_owned()),
             Some(INSUFFICIENT_PRIVILEGE) => Self::Forbidden("this is not allowed for your role".to_owned()),
+            Some(FOREIGN_KEY_VIOLATION) => Self::NotFound {
+                what: "row that this refers to",
+                key: refusal.constraint().unwrap_or_default().to_owned(),
+            },
             _ => Self::Database(cause),
         }
     }

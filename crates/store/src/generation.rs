@@ -2,20 +2,24 @@
 
 pub mod lifecycle;
 pub(crate) mod progress;
+pub(crate) mod regeneration;
 
 use chrono::{DateTime, Utc};
-use domain::generation::{GenerationStatus, Spending};
+use domain::generation::{GenerationScope, GenerationStatus, Spending};
 use domain::id::{CourseId, GenerationId, OrganizationId, UserId};
 use domain::usage::MicroUsd;
+use domain::user::Role;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::course;
 use crate::error::StoreError;
-use crate::json::from_word;
+use crate::hint::Hint;
+use crate::json::{from_json, from_word};
 use crate::model_call;
 use crate::statement::statements;
 use crate::tx::sealed::Sealed;
-use crate::tx::{TenantTx, Tx};
+use crate::tx::{SystemTx, TenantTx, Tx};
 
 statements! {
     GET_GENERATION = "select * from generations where id = $1";
@@ -29,6 +33,16 @@ statements! {
         returning state";
     END_WAITING_JOBS = "update jobs set state = 'cancelled', finished_at = now()
         where generation_id = $1 and state = 'pending'";
+    GET_CURRENT_GENERATION = "select owner_id, organization_id, current_generation_id from courses where id = $1";
+    LOCK_COURSE = "select 1 from courses where id = $1 for update";
+    STAGE_DURATIONS = "with recent as (
+            select id from generations where status = 'completed' order by finished_at desc limit 200),
+        spans as (
+            select h.new_status as status, extract(epoch from
+                lead(h.at) over (partition by h.generation_id order by h.id) - h.at)::float8 as secs
+            from generation_status_history h where h.generation_id in (select id from recent))
+        select status, percentile_cont(0.5) within group (order by secs) from spans
+        where secs is not null and status not in ('completed', 'failed', 'cancelled') group by status";
     IS_CANCEL_REQUESTED = "select cancel_requested from generations where id = $1";
 }
 
@@ -53,6 +67,10 @@ pub struct Generation {
     pub options: Value,
     /// What front ends show beside the progress: batches, current model, scores.
     pub progress_metadata: Value,
+    /// What it makes anew; also in the options.
+    pub scope: GenerationScope,
+    /// An address that hears of its end.
+    pub webhook_url: Option<String>,
     /// Whether somebody asked to cancel.
     pub cancel_requested: bool,
     /// Why it failed.
@@ -151,53 +169,101 @@ pub enum CancelOutcome {
     AlreadyEnded,
 }
 
-/// Asks to cancel a generation: its starter and the organization's admins may (service 4.6). Call
-/// [`crate::Store::notify_workers`] after the commit.
+/// Asks to cancel the active generation of a course: its owner and the organization's admins may (service 4.6). Jobs
+/// that wait are cancelled at once; a running one is asked to stop.
 ///
 /// # Errors
-/// [`StoreError::NotFound`] if the generation is invisible, [`StoreError::Forbidden`] if the actor may not.
-pub async fn request_cancel(tx: &mut TenantTx, id: GenerationId) -> Result<CancelOutcome, StoreError> {
-    let generation = get_generation(tx, id).await?;
+/// [`StoreError::NotFound`] if the course is invisible, [`StoreError::Forbidden`] if the actor may not.
+pub async fn request_cancel(tx: &mut TenantTx, course_id: CourseId) -> Result<CancelOutcome, StoreError> {
+    let course: Option<(Uuid, Uuid, Option<Uuid>)> = sqlx::query_as(GET_CURRENT_GENERATION)
+        .bind(course_id.as_uuid())
+        .fetch_optional(tx.connection())
+        .await?;
+    let (owner, organization, generation) = course.ok_or_else(|| course::not_found(&course_id.to_string()))?;
     let actor = *tx.actor();
-    let may = generation.user_id == actor.user_id
-        || generation.organization_id == actor.organization_id
-            && matches!(
-                actor.role,
-                domain::user::Role::Admin | domain::user::Role::Superadmin
-            );
+    let is_admin = matches!(actor.role, Role::Admin | Role::Superadmin);
+    let may = owner == actor.user_id.as_uuid() && actor.role.may_author()
+        || organization == actor.organization_id.as_uuid() && is_admin;
     if !may {
         return Err(StoreError::Forbidden(
             "only its owner or an admin may cancel a generation".to_owned(),
         ));
     }
+    let Some(generation) = generation else {
+        return Ok(CancelOutcome::AlreadyEnded);
+    };
     tx.elevate().await?;
-    let outcome = cancel_as_system(tx, &generation).await?;
+    let outcome = cancel_elevated(tx, course_id, GenerationId::from_uuid(generation)).await?;
     tx.restore().await?;
     Ok(outcome)
 }
 
-async fn cancel_as_system(tx: &mut TenantTx, generation: &Generation) -> Result<CancelOutcome, StoreError> {
-    let id = generation.id.as_uuid();
+/// Cancels as the program: who asked was checked.
+pub(crate) async fn cancel_elevated(
+    tx: &mut TenantTx,
+    course_id: CourseId,
+    id: GenerationId,
+) -> Result<CancelOutcome, StoreError> {
+    let generation = id.as_uuid();
+    // Jobs before the course, as whoever finishes a stage; and again under the course's lock: a stage that was just
+    // finished has made a new one.
+    let mut states: Vec<String> = Vec::new();
+    for lock in [None, Some(LOCK_COURSE)] {
+        if let Some(lock) = lock {
+            sqlx::query(lock)
+                .bind(course_id.as_uuid())
+                .execute(tx.connection())
+                .await?;
+        }
+        states = sqlx::query_scalar(CANCEL_JOBS)
+            .bind(generation)
+            .fetch_all(tx.connection())
+            .await?;
+    }
     let asked = sqlx::query(REQUEST_CANCEL)
-        .bind(id)
+        .bind(generation)
         .execute(tx.connection())
         .await?;
     if asked.rows_affected() == 0 {
         return Ok(CancelOutcome::AlreadyEnded);
     }
-    let states: Vec<String> = sqlx::query_scalar(CANCEL_JOBS)
-        .bind(id)
-        .fetch_all(tx.connection())
-        .await?;
+    tx.hint(Hint::Jobs);
     if states.iter().any(|state| state == "running") {
         return Ok(CancelOutcome::Requested);
     }
     sqlx::query(END_WAITING_JOBS)
-        .bind(id)
+        .bind(generation)
         .execute(tx.connection())
         .await?;
-    lifecycle::set_cancelled(tx, generation.course_id).await?;
+    lifecycle::set_cancelled(tx, course_id).await?;
     Ok(CancelOutcome::Cancelled)
+}
+
+/// How long generations stay in a status.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StageDuration {
+    /// The status.
+    pub status: GenerationStatus,
+    /// Half of the recent generations stayed shorter.
+    pub median_seconds: f64,
+}
+
+/// How long the latest 200 completed generations stayed in each status: from it follows how much longer one takes.
+///
+/// # Errors
+/// [`StoreError`] if the database refuses.
+pub async fn stage_durations(tx: &mut SystemTx) -> Result<Vec<StageDuration>, StoreError> {
+    let rows: Vec<(String, f64)> = sqlx::query_as(STAGE_DURATIONS)
+        .fetch_all(tx.connection())
+        .await?;
+    rows.into_iter()
+        .map(|(status, median_seconds)| {
+            Ok(StageDuration {
+                status: from_word(status, "generation status")?,
+                median_seconds,
+            })
+        })
+        .collect()
 }
 
 /// Whether somebody asked to cancel. True also when the generation is gone: its course was deleted.
@@ -240,6 +306,7 @@ struct GenerationRow {
     budget_usd_micros: i64,
     seed: i64,
     options: Value,
+    webhook_url: Option<String>,
     progress_metadata: Value,
     cancel_requested: bool,
     error_code: Option<String>,
@@ -265,7 +332,12 @@ impl GenerationRow {
             status: from_word(self.status, "generation status")?,
             budget: MicroUsd(self.budget_usd_micros),
             seed: self.seed.cast_unsigned(),
+            scope: match self.options.get("scope") {
+                Some(scope) => from_json(scope.clone(), "generation scope")?,
+                None => GenerationScope::Whole,
+            },
             options: self.options,
+            webhook_url: self.webhook_url,
             progress_metadata: self.progress_metadata,
             cancel_requested: self.cancel_requested,
             failure,

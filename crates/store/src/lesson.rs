@@ -22,6 +22,13 @@ statements! {
         select lesson.id, c.id, c.organization_id, $2, lesson.number
         from courses c, unnest($3::uuid[]) with ordinality as lesson (id, number) where c.id = $1
         on conflict (course_id, lesson_number) do nothing";
+    DELETE_OTHERS = "delete from lesson_contents where course_id = $1 and lesson_number <> all($2)";
+    MOVE_AWAY = "update lesson_contents l set lesson_number = 1000000 + kept.to_number,
+            generation_id = coalesce($4, l.generation_id)
+        from unnest($2::int[], $3::int[]) as kept (from_number, to_number)
+        where l.course_id = $1 and l.lesson_number = kept.from_number";
+    MOVE_BACK = "update lesson_contents set lesson_number = lesson_number - 1000000
+        where course_id = $1 and lesson_number > 1000000";
     UPSERT_LESSON = "insert into lesson_contents (id, course_id, organization_id, generation_id, lesson_number, status,
             content, quality, word_count)
         select $1, c.id, c.organization_id, $3, $4, $5, $6, $7, $8 from courses c where c.id = $2
@@ -68,6 +75,48 @@ pub(crate) async fn prepare_lessons(
     sqlx::query(INSERT_WAITING)
         .bind(course_id.as_uuid())
         .bind(generation_id.as_uuid())
+        .bind(ids)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
+/// Gives the lessons that are kept their numbers in a changed structure, and from now on to `generation_id`, if given;
+/// removes all other texts, and makes one waiting row a lesson without a text. `kept` pairs old and new numbers.
+pub(crate) async fn renumber_lessons(
+    tx: &mut impl Tx,
+    course_id: CourseId,
+    generation_id: Option<GenerationId>,
+    kept: &[(u32, u32)],
+    count: usize,
+) -> Result<(), StoreError> {
+    let (from, to): (Vec<i32>, Vec<i32>) = kept
+        .iter()
+        .map(|(from, to)| (from.cast_signed(), to.cast_signed()))
+        .unzip();
+    let course = course_id.as_uuid();
+    let generation = generation_id.map(GenerationId::as_uuid);
+    sqlx::query(DELETE_OTHERS)
+        .bind(course)
+        .bind(&from)
+        .execute(tx.connection())
+        .await?;
+    // Two steps, far away and back: numbers are unique at every moment.
+    sqlx::query(MOVE_AWAY)
+        .bind(course)
+        .bind(from)
+        .bind(to)
+        .bind(generation)
+        .execute(tx.connection())
+        .await?;
+    sqlx::query(MOVE_BACK)
+        .bind(course)
+        .execute(tx.connection())
+        .await?;
+    let ids: Vec<Uuid> = (0..count).map(|_| new_id()).collect();
+    sqlx::query(INSERT_WAITING)
+        .bind(course)
+        .bind(generation)
         .bind(ids)
         .execute(tx.connection())
         .await?;

@@ -4,11 +4,18 @@
 //! out transactions. Query functions live in one module an aggregate and take a transaction: [`tx::TenantTx`] where
 //! a person acts, [`tx::SystemTx`] where the program does.
 
+pub mod api_key;
+pub mod audit;
 pub mod checkpoint;
 pub mod cluster;
 pub mod course;
+pub mod document;
 pub mod error;
+pub mod event;
 pub mod generation;
+pub mod heartbeat;
+pub mod hint;
+pub mod job;
 mod json;
 pub mod lesson;
 pub mod metric;
@@ -16,11 +23,17 @@ pub mod model_call;
 pub mod organization;
 pub mod queue;
 pub mod secret;
+pub mod session;
+mod stable;
 mod statement;
+pub mod statistics;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+pub mod tier;
 pub mod tx;
+pub mod user;
 pub mod version;
+pub mod webhook;
 pub mod worker;
 
 use std::str::FromStr;
@@ -28,11 +41,13 @@ use std::time::Duration;
 
 use domain::user::Actor;
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use cluster::{Cluster, ClusterConfig, StartObserver, StartStep};
 use error::StoreError;
+use hint::{Channel, Hint, HintSender, Listener};
+use stable::StableIds;
 use tx::{SystemTx, TenantTx};
 
 /// The schema, compiled into the program.
@@ -62,6 +77,7 @@ pub struct Store {
     tenant: PgPool,
     system: PgPool,
     options: PgConnectOptions,
+    hints: HintSender,
     cluster: Option<Cluster>,
 }
 
@@ -126,6 +142,7 @@ impl Store {
         Ok(Self {
             tenant,
             system,
+            hints: HintSender::start(&options),
             options,
             cluster,
         })
@@ -136,6 +153,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the cluster cannot be left in order.
     pub async fn close(self) -> Result<(), StoreError> {
+        self.hints.close().await;
         self.tenant.close().await;
         self.system.close().await;
         if let Some(cluster) = self.cluster {
@@ -149,7 +167,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if no connection can be had.
     pub async fn tenant(&self, actor: &Actor) -> Result<TenantTx, StoreError> {
-        TenantTx::begin(&self.tenant, actor).await
+        self.tenant_try(actor, &StableIds::default()).await
+    }
+
+    async fn tenant_try(&self, actor: &Actor, ids: &StableIds) -> Result<TenantTx, StoreError> {
+        TenantTx::begin(&self.tenant, &self.hints, actor, ids.again()).await
     }
 
     /// A transaction of the program itself.
@@ -157,7 +179,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if no connection can be had.
     pub async fn system(&self) -> Result<SystemTx, StoreError> {
-        SystemTx::begin(&self.system).await
+        SystemTx::begin(&self.system, &self.hints).await
     }
 
     /// Runs `work` in a transaction on behalf of `actor` and commits it. When transactions meet or the connection
@@ -174,8 +196,9 @@ impl Store {
         work: impl AsyncFn(&mut TenantTx) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut waits = tx::RETRY_WAITS.iter();
+        let ids = StableIds::default();
         loop {
-            let failed = match self.tenant(actor).await {
+            let failed = match self.tenant_try(actor, &ids).await {
                 Ok(mut tx) => match work(&mut tx).await {
                     Ok(result) => match tx.commit().await {
                         Ok(()) => return Ok(result),
@@ -233,46 +256,22 @@ impl Store {
             .await?)
     }
 
-    /// Tells workers in all processes that there is work or that something was cancelled. Called after the commit:
-    /// inside the transaction, committing notifiers would wait for each other. A lost hint costs a poll's interval.
+    /// Tells workers in all processes that there is work or that something was cancelled. Commits do so by themselves.
     ///
     /// # Errors
-    /// [`StoreError`] if the database does not answer.
+    /// None any more.
+    #[expect(clippy::unused_async, reason = "callers await it")]
     pub async fn notify_workers(&self) -> Result<(), StoreError> {
-        sqlx::query("select set_config('synchronous_commit', 'off', true), pg_notify('jobs', '')")
-            .execute(&self.system)
-            .await?;
+        self.hints.send(Hint::Jobs);
         Ok(())
     }
 
-    /// A connection that hears [`Store::notify_workers`].
+    /// A connection that hears what other processes, and this one, have committed.
     ///
     /// # Errors
     /// [`StoreError`] if no connection can be had.
-    pub async fn listen(&self) -> Result<JobListener, StoreError> {
-        let pool = PgPoolOptions::new()
-            .max_connections(1)
-            .connect_lazy_with(self.options.clone());
-        let mut inner = PgListener::connect_with(&pool).await?;
-        inner.listen("jobs").await?;
-        Ok(JobListener { inner })
-    }
-}
-
-/// Hears that there may be work.
-#[derive(Debug)]
-pub struct JobListener {
-    inner: PgListener,
-}
-
-impl JobListener {
-    /// Returns at the next hint. A broken connection is mended, and counts as a hint: something may have been missed.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the connection cannot be mended.
-    pub async fn hint(&mut self) -> Result<(), StoreError> {
-        self.inner.try_recv().await?;
-        Ok(())
+    pub async fn listen_for(&self, channels: &[Channel]) -> Result<Listener, StoreError> {
+        Listener::connect(&self.options, channels).await
     }
 }
 

@@ -1,12 +1,13 @@
-//! Tenants and people.
+//! Tenants.
 
+use chrono::{DateTime, Utc};
 use domain::id::{OrganizationId, UserId};
 use domain::organization::Tier;
-use domain::user::{Actor, Role};
+use domain::user::Actor;
 use uuid::Uuid;
 
 use crate::error::StoreError;
-use crate::json::from_word;
+use crate::json::{from_word, to_text};
 use crate::statement::statements;
 use crate::tx::sealed::Sealed;
 use crate::tx::{SystemTx, Tx};
@@ -23,9 +24,30 @@ statements! {
     GET_LOCAL_USER = "select u.id, u.organization_id, u.role from users u
         join organizations o on o.id = u.organization_id and o.is_local where lower(u.email) = lower($1)";
     INSERT_ORGANIZATION = "insert into organizations (id, name, tier) values ($1, $2, $3)";
-    INSERT_USER = "insert into users (id, organization_id, email, role) values ($1, $2, $3, $4)";
+    GET_ORGANIZATION = "select id, name, tier, is_local, storage_used_bytes, created_at from organizations where id = $1";
+    LIST_ORGANIZATIONS = "select id, name, tier, is_local, storage_used_bytes, created_at from organizations
+        where $1::uuid is null or id < $1 order by id desc limit $2";
+    UPDATE_TIER = "update organizations set tier = $2 where id = $1";
+    ENSURE_ORGANIZATION = "insert into organizations (id, name, tier) values ($1, $2, $3) on conflict (id) do nothing";
     GET_TIER = "select tier from organizations where id = $1";
     GET_PRIORITY = "select s.priority from organizations o join tier_settings s on s.tier = o.tier where o.id = $1";
+}
+
+/// A tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Organization {
+    /// Its id.
+    pub id: OrganizationId,
+    /// Its name, for people.
+    pub name: String,
+    /// Its limits and its priority.
+    pub tier: Tier,
+    /// Whether it is the one of the command line.
+    pub is_local: bool,
+    /// Bytes of its stored documents, equal ones counted once, and of uploads under way.
+    pub storage_used_bytes: u64,
+    /// Since when it is known.
+    pub created_at: DateTime<Utc>,
 }
 
 /// The organization and the user of the command line; made at the first call.
@@ -65,36 +87,76 @@ pub async fn insert_organization(
     let id = OrganizationId::generate();
     sqlx::query(INSERT_ORGANIZATION)
         .bind(id.as_uuid())
-        .bind(name)
+        .bind(to_text(name))
         .bind(tier.as_str())
         .execute(tx.connection())
         .await?;
     Ok(id)
 }
 
-/// Adds a person to a tenant.
+/// The tenant.
 ///
 /// # Errors
-/// [`StoreError`] if the organization does not exist or the address is taken.
-pub async fn insert_user(
-    tx: &mut SystemTx,
-    organization_id: OrganizationId,
-    email: &str,
-    role: Role,
-) -> Result<Actor, StoreError> {
-    let user_id = UserId::generate();
-    sqlx::query(INSERT_USER)
-        .bind(user_id.as_uuid())
-        .bind(organization_id.as_uuid())
-        .bind(email)
-        .bind(role.as_str())
+/// [`StoreError::NotFound`] if it does not exist or is invisible.
+pub async fn get_organization(tx: &mut impl Tx, id: OrganizationId) -> Result<Organization, StoreError> {
+    let row: Option<OrganizationRow> = sqlx::query_as(GET_ORGANIZATION)
+        .bind(id.as_uuid())
+        .fetch_optional(tx.connection())
+        .await?;
+    row.ok_or_else(|| not_found(id))?.into_organization()
+}
+
+/// The tenants that may be seen, those added last first. `before` is the last id of the page before.
+///
+/// # Errors
+/// [`StoreError`] if the database refuses.
+pub async fn list_organizations(
+    tx: &mut impl Tx,
+    before: Option<OrganizationId>,
+    limit: u32,
+) -> Result<Vec<Organization>, StoreError> {
+    let rows: Vec<OrganizationRow> = sqlx::query_as(LIST_ORGANIZATIONS)
+        .bind(before.map(OrganizationId::as_uuid))
+        .bind(i64::from(limit))
+        .fetch_all(tx.connection())
+        .await?;
+    rows.into_iter().map(OrganizationRow::into_organization).collect()
+}
+
+/// Changes the tier of a tenant.
+///
+/// # Errors
+/// [`StoreError::NotFound`] if it does not exist.
+pub async fn update_tier(tx: &mut SystemTx, id: OrganizationId, tier: Tier) -> Result<(), StoreError> {
+    let updated = sqlx::query(UPDATE_TIER)
+        .bind(id.as_uuid())
+        .bind(tier.as_str())
         .execute(tx.connection())
         .await?;
-    Ok(Actor {
-        user_id,
-        organization_id,
-        role,
-    })
+    if updated.rows_affected() == 0 {
+        Err(not_found(id))
+    } else {
+        Ok(())
+    }
+}
+
+/// Adds a tenant whose id was given elsewhere; one that is there already is left as it is.
+///
+/// # Errors
+/// [`StoreError`] if the database refuses.
+pub async fn ensure_organization(
+    tx: &mut SystemTx,
+    id: OrganizationId,
+    name: &str,
+    tier: Tier,
+) -> Result<Organization, StoreError> {
+    sqlx::query(ENSURE_ORGANIZATION)
+        .bind(id.as_uuid())
+        .bind(to_text(name))
+        .bind(tier.as_str())
+        .execute(tx.connection())
+        .await?;
+    get_organization(tx, id).await
 }
 
 /// The tier of a tenant.
@@ -106,10 +168,7 @@ pub async fn get_tier(tx: &mut impl Tx, id: OrganizationId) -> Result<Tier, Stor
         .bind(id.as_uuid())
         .fetch_optional(tx.connection())
         .await?;
-    let tier = tier.ok_or_else(|| StoreError::NotFound {
-        what: "organization",
-        key: id.to_string(),
-    })?;
+    let tier = tier.ok_or_else(|| not_found(id))?;
     from_word(tier, "tier")
 }
 
@@ -119,4 +178,34 @@ pub(crate) async fn get_priority(tx: &mut impl Tx, id: OrganizationId) -> Result
         .bind(id.as_uuid())
         .fetch_one(tx.connection())
         .await?)
+}
+
+fn not_found(id: OrganizationId) -> StoreError {
+    StoreError::NotFound {
+        what: "organization",
+        key: id.to_string(),
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct OrganizationRow {
+    id: Uuid,
+    name: String,
+    tier: String,
+    is_local: bool,
+    storage_used_bytes: i64,
+    created_at: DateTime<Utc>,
+}
+
+impl OrganizationRow {
+    fn into_organization(self) -> Result<Organization, StoreError> {
+        Ok(Organization {
+            id: OrganizationId::from_uuid(self.id),
+            name: self.name,
+            tier: from_word(self.tier, "tier")?,
+            is_local: self.is_local,
+            storage_used_bytes: self.storage_used_bytes.cast_unsigned(),
+            created_at: self.created_at,
+        })
+    }
 }

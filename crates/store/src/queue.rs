@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::error::StoreError;
 use crate::generation::{self, Failure};
+use crate::hint::Hint;
 use crate::json::{from_word, to_text};
 use crate::metric::{self, Event, NewMetric, Severity};
 use crate::statement::statements;
@@ -254,16 +255,22 @@ pub async fn snooze(tx: &mut SystemTx, lease: &Lease, wait: Duration) -> Result<
     if snoozed.rows_affected() == 0 {
         Err(StoreError::LostLease(lease.job_id))
     } else {
+        if wait.is_zero() {
+            tx.hint(Hint::Jobs);
+        }
         Ok(())
     }
 }
 
 /// Puts back everything that a worker holds.
 pub(crate) async fn release_all_of(tx: &mut SystemTx, worker_id: WorkerId) -> Result<(), StoreError> {
-    sqlx::query(RELEASE_ALL)
+    let released = sqlx::query(RELEASE_ALL)
         .bind(worker_id.as_uuid())
         .execute(tx.connection())
         .await?;
+    if released.rows_affected() > 0 {
+        tx.hint(Hint::Jobs);
+    }
     Ok(())
 }
 
@@ -300,6 +307,9 @@ async fn rescue(
         .bind("the worker is gone")
         .fetch_all(tx.connection())
         .await?;
+    if !rows.is_empty() {
+        tx.hint(Hint::Jobs);
+    }
     let mut rescued = Vec::with_capacity(rows.len());
     for row in rows {
         let job = StageJob {
@@ -354,6 +364,7 @@ pub(crate) async fn enqueue(
         .bind(priority)
         .execute(tx.connection())
         .await?;
+    tx.hint(Hint::Jobs);
     Ok(id)
 }
 

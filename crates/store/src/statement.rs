@@ -16,18 +16,33 @@ pub(crate) use statements;
 #[cfg(feature = "testkit")]
 pub(crate) fn all() -> Vec<(&'static str, &'static str, &'static str)> {
     let modules = [
+        ("api_key", crate::api_key::ALL),
+        ("audit", crate::audit::ALL),
         ("checkpoint", crate::checkpoint::ALL),
         ("course", crate::course::ALL),
+        ("course::change", crate::course::change::ALL),
+        ("course::copy", crate::course::copy::ALL),
+        ("document", crate::document::ALL),
+        ("event", crate::event::ALL),
         ("generation", crate::generation::ALL),
         ("generation::lifecycle", crate::generation::lifecycle::ALL),
         ("generation::progress", crate::generation::progress::ALL),
+        ("generation::regeneration", crate::generation::regeneration::ALL),
+        ("heartbeat", crate::heartbeat::ALL),
+        ("hint", crate::hint::ALL),
+        ("job", crate::job::ALL),
         ("lesson", crate::lesson::ALL),
         ("metric", crate::metric::ALL),
         ("model_call", crate::model_call::ALL),
         ("organization", crate::organization::ALL),
         ("queue", crate::queue::ALL),
         ("secret", crate::secret::ALL),
+        ("session", crate::session::ALL),
+        ("statistics", crate::statistics::ALL),
+        ("tier", crate::tier::ALL),
+        ("user", crate::user::ALL),
         ("version", crate::version::ALL),
+        ("webhook", crate::webhook::ALL),
         ("worker", crate::worker::ALL),
     ];
     modules

@@ -11,6 +11,8 @@ use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, Connection, Postgres, Transaction};
 
 use crate::error::StoreError;
+use crate::hint::{Hint, Hints, HintSender};
+use crate::stable::StableIds;
 
 /// Waits between tries of a transaction that failed for a passing reason (service 4.2).
 pub(crate) const RETRY_WAITS: [Duration; 3] = [
@@ -49,12 +51,15 @@ impl Tries {
 pub struct TenantTx {
     inner: Transaction<'static, Postgres>,
     actor: Actor,
+    hints: Hints,
+    ids: StableIds,
 }
 
 /// A transaction of the program itself. Dropped without [`SystemTx::commit`], it is rolled back.
 #[derive(Debug)]
 pub struct SystemTx {
     inner: Transaction<'static, Postgres>,
+    hints: Hints,
 }
 
 /// A transaction of either kind, for queries that make sense in both.
@@ -70,6 +75,8 @@ pub(crate) mod sealed {
     pub trait Sealed {
         /// The connection.
         fn connection(&mut self) -> &mut PgConnection;
+        /// Notes what the others shall hear of once this is committed.
+        fn hint(&mut self, hint: crate::hint::Hint);
     }
 }
 
@@ -77,17 +84,30 @@ impl sealed::Sealed for TenantTx {
     fn connection(&mut self) -> &mut PgConnection {
         &mut self.inner
     }
+
+    fn hint(&mut self, hint: Hint) {
+        self.hints.add(hint);
+    }
 }
 
 impl sealed::Sealed for SystemTx {
     fn connection(&mut self) -> &mut PgConnection {
         &mut self.inner
     }
+
+    fn hint(&mut self, hint: Hint) {
+        self.hints.add(hint);
+    }
 }
 
 impl TenantTx {
     /// Opens it in one round trip: role and claims travel with BEGIN.
-    pub(crate) async fn begin(pool: &PgPool, actor: &Actor) -> Result<Self, StoreError> {
+    pub(crate) async fn begin(
+        pool: &PgPool,
+        sender: &HintSender,
+        actor: &Actor,
+        ids: StableIds,
+    ) -> Result<Self, StoreError> {
         // Supabase's name for the database role is `role`; ours travels as `user_role`.
         let claims = serde_json::json!({
             "sub": actor.user_id,
@@ -101,7 +121,12 @@ impl TenantTx {
             literal(&claims.to_string())
         );
         let inner = pool.begin_with(AssertSqlSafe(sql)).await?;
-        Ok(Self { inner, actor: *actor })
+        Ok(Self {
+            inner,
+            actor: *actor,
+            hints: sender.hints(),
+            ids,
+        })
     }
 
     /// On whose behalf it acts.
@@ -109,12 +134,21 @@ impl TenantTx {
         &self.actor
     }
 
-    /// Makes everything that was done last.
+    /// Makes everything that was done last, then tells the other processes of it.
     ///
     /// # Errors
-    /// [`StoreError`] if the database refuses or the connection breaks; then nothing was done.
+    /// [`StoreError`] if the database refuses or the connection breaks. In the latter case it may have been done all
+    /// the same: [`crate::Store::with_tenant`] then finds what the first try has made.
     pub async fn commit(self) -> Result<(), StoreError> {
-        Ok(self.inner.commit().await?)
+        self.inner.commit().await?;
+        self.hints.send();
+        Ok(())
+    }
+
+    /// An id for a row to insert: the same at the same place of every try of this transaction. So a try whose commit
+    /// was done but whose answer was lost is known again.
+    pub(crate) fn stable_id(&mut self) -> uuid::Uuid {
+        self.ids.take()
     }
 
     /// Goes on as the program itself, after the person's right to the act has been checked under row-level
@@ -137,19 +171,22 @@ impl TenantTx {
 }
 
 impl SystemTx {
-    pub(crate) async fn begin(pool: &PgPool) -> Result<Self, StoreError> {
+    pub(crate) async fn begin(pool: &PgPool, sender: &HintSender) -> Result<Self, StoreError> {
         let sql = "BEGIN; SELECT set_config('role', 'service_role', true), set_config('app.source', 'worker', true)";
         Ok(Self {
             inner: pool.begin_with(sql).await?,
+            hints: sender.hints(),
         })
     }
 
-    /// Makes everything that was done last.
+    /// Makes everything that was done last, then tells the other processes of it.
     ///
     /// # Errors
-    /// [`StoreError`] if the database refuses or the connection breaks; then nothing was done.
+    /// [`StoreError`] if the database refuses or the connection breaks.
     pub async fn commit(self) -> Result<(), StoreError> {
-        Ok(self.inner.commit().await?)
+        self.inner.commit().await?;
+        self.hints.send();
+        Ok(())
     }
 }
 

@@ -10,8 +10,7 @@ use crate::course;
 use crate::error::StoreError;
 use crate::json::{from_json, to_json, to_text};
 use crate::statement::statements;
-use crate::tx::sealed::Sealed;
-use crate::tx::{SystemTx, Tx};
+use crate::tx::Tx;
 
 statements! {
     UPDATE_STRUCTURE = "update courses set course_structure = $2, version = version + 1 where id = $1 returning version";
@@ -45,7 +44,7 @@ pub struct Version {
 /// # Errors
 /// [`StoreError::NotFound`] if the course was deleted meanwhile.
 pub async fn save_structure(
-    tx: &mut SystemTx,
+    tx: &mut impl Tx,
     course_id: CourseId,
     structure: &CourseStructure,
     cause: &str,

@@ -1,20 +1,30 @@
 //! Workers, and telling the living from the dead.
 
 use std::fs;
+use std::time::Duration;
 
 use domain::id::WorkerId;
 use uuid::Uuid;
 
 use crate::cluster::process_is_alive;
 use crate::error::StoreError;
+use crate::job::JobState;
+use crate::json::from_word;
 use crate::queue::{self, Rescued};
 use crate::statement::statements;
 use crate::tx::SystemTx;
 use crate::tx::sealed::Sealed;
 
 statements! {
-    INSERT_WORKER = "insert into workers (id, host, machine, process, process_started) values ($1, $2, $3, $4, $5)
-        on conflict (id) do update set last_seen = now()";
+    INSERT_WORKER = "insert into workers (id, host, machine, process, process_started, capacity)
+        values ($1, $2, $3, $4, $5, $6)
+        on conflict (id) do update set last_seen = now(), capacity = excluded.capacity";
+    LIVE_CAPACITY = "select coalesce(sum(capacity), 0) from workers where last_seen > now() - interval '60 seconds'";
+    QUEUE_COUNTS = "select state, priority, count(*) from jobs
+        where state in ('pending', 'running') or finished_at > now() - interval '1 hour'
+        group by state, priority order by priority desc, state";
+    OLDEST_WAITING = "select extract(epoch from now() - min(run_at))::float8 from jobs
+        where state = 'pending' and run_at <= now()";
     DELETE_WORKER = "delete from workers where id = $1";
     LIST_BUSY_NEIGHBOURS = "select w.id, w.process, w.process_started from workers w
         where w.machine = $1 and w.id <> $2 and exists (select from jobs j where j.worker_id = w.id and j.state = 'running')";
@@ -52,17 +62,18 @@ impl WorkerIdentity {
     }
 }
 
-/// Makes the worker known.
+/// Makes the worker known. `capacity`: how many jobs it runs at once.
 ///
 /// # Errors
 /// [`StoreError`] if the database refuses.
-pub async fn register(tx: &mut SystemTx, worker: &WorkerIdentity) -> Result<(), StoreError> {
+pub async fn register(tx: &mut SystemTx, worker: &WorkerIdentity, capacity: u32) -> Result<(), StoreError> {
     sqlx::query(INSERT_WORKER)
         .bind(worker.id.as_uuid())
         .bind(&worker.host)
         .bind(&worker.machine)
         .bind(worker.process.cast_signed())
         .bind(&worker.process_started)
+        .bind(capacity.cast_signed())
         .execute(tx.connection())
         .await?;
     Ok(())
@@ -78,6 +89,61 @@ pub async fn touch(tx: &mut SystemTx, id: WorkerId) -> Result<(), StoreError> {
         .execute(tx.connection())
         .await?;
     Ok(())
+}
+
+/// Jobs that all workers together run at once that showed life within the last minute: from it follows the global limit
+/// of generations (service 4.3).
+///
+/// # Errors
+/// [`StoreError`] if the database refuses.
+pub async fn live_capacity(tx: &mut SystemTx) -> Result<u32, StoreError> {
+    let capacity: i64 = sqlx::query_scalar(LIVE_CAPACITY)
+        .fetch_one(tx.connection())
+        .await?;
+    Ok(u32::try_from(capacity).unwrap_or(u32::MAX))
+}
+
+/// Jobs of one state and priority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueCount {
+    /// Their state.
+    pub state: JobState,
+    /// Their priority.
+    pub priority: i16,
+    /// How many there are; of ended ones, those of the last hour.
+    pub count: u64,
+}
+
+/// How the queue stands.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct QueueFigures {
+    /// Jobs by state and priority.
+    pub counts: Vec<QueueCount>,
+    /// How long the job has waited that has waited longest; `None`: none waits that might be started.
+    pub oldest_waiting: Option<Duration>,
+}
+
+/// How the queue stands.
+///
+/// # Errors
+/// [`StoreError`] if the database refuses.
+pub async fn queue_figures(tx: &mut SystemTx) -> Result<QueueFigures, StoreError> {
+    let rows: Vec<(String, i16, i64)> = sqlx::query_as(QUEUE_COUNTS).fetch_all(tx.connection()).await?;
+    let counts = rows.into_iter().map(|(state, priority, count)| {
+        Ok(QueueCount {
+            state: from_word(state, "job state")?,
+            priority,
+            count: count.cast_unsigned(),
+        })
+    });
+    let counts = counts.collect::<Result<_, StoreError>>()?;
+    let oldest: Option<f64> = sqlx::query_scalar(OLDEST_WAITING)
+        .fetch_one(tx.connection())
+        .await?;
+    Ok(QueueFigures {
+        counts,
+        oldest_waiting: oldest.map(|secs| Duration::from_secs_f64(secs.max(0.0))),
+    })
 }
 
 /// Hands back what the worker still holds, without costing attempts, and forgets the worker: the end of a graceful

@@ -138,8 +138,10 @@ impl Create {
                     budget: inputs.budget,
                     seed,
                     options: options.clone(),
-                    has_documents: false,
+                    scope: domain::generation::GenerationScope::Whole,
                     user_limit: None,
+                    global_limit: None,
+                    webhook_url: None,
                     idempotency_key: None,
                 };
                 let started = start_generation(tx, &new).await?;

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use domain::analysis::AnalysisResult;
-use domain::generation::{GenerationMetadata, GenerationProgress, GenerationStatus, Step, StepStatus};
-use domain::id::{CourseId, GenerationId, JobId, UserId};
+use domain::generation::{
+    GenerationMetadata, GenerationProgress, GenerationScope, GenerationStatus, StepStatus,
+};
+use domain::id::{CourseId, GenerationId, JobId};
 use domain::job::StageJob;
 use domain::quality::QualityReport;
 use domain::stage::Stage;
@@ -19,32 +21,22 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::progress::{ProgressUpdate, advance, update_progress};
-use super::{Failure, Generation, get_own};
+use super::{Failure, Generation, get_own, regeneration};
 use crate::course;
 use crate::error::StoreError;
+use crate::hint::Hint;
 use crate::json::{from_word, to_json, to_text};
 use crate::organization;
 use crate::queue::{self, JobEnd, Lease};
 use crate::statement::statements;
 use crate::tx::sealed::Sealed;
 use crate::tx::{SystemTx, TenantTx, Tx};
-use crate::{lesson, version};
 
 statements! {
-    LOCK_USER = "select id from users where id = $1 for update";
-    GET_OWNER = "select owner_id from courses where id = $1";
-    LOCK_COURSE = "select generation_status from courses where id = $1 for update";
-    FIND_BY_IDEMPOTENCY = "select g.id, j.id, j.stage from generations g
-        join lateral (select id, stage from jobs where generation_id = g.id order by created_at, id limit 1) j on true
-        where g.course_id = $1 and g.idempotency_key = $2";
-    COUNT_ACTIVE = "select count(*) from generations where user_id = $1
-        and status not in ('completed', 'failed', 'cancelled')";
-    INSERT_GENERATION = "insert into generations (id, course_id, organization_id, user_id, status, budget_usd_micros,
-            seed, options, idempotency_key)
-        select $1, c.id, c.organization_id, $3, 'pending', $4, $5, $6, $7 from courses c where c.id = $2";
-    BEGIN_GENERATION = "update courses set current_generation_id = $2, generation_progress = app.new_progress($3),
-            generation_status = 'pending', analysis_result = null, generation_metadata = null,
-            quality_report = null where id = $1";
+    LOCK_USER = "select id from users where id = $1 for no key update";
+    START = "select outcome, generation, job, stage, tier, user_active, global_active
+        from app.start_generation($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'authenticated')";
+    CHECK_LIMITS = "select outcome, tier, user_active, global_active from app.check_generation_limits($1, $2, $3, $4)";
     REVIVE_GENERATION = "update courses set generation_status = 'pending' where id = $1";
     CLEAR_END = "update generations set cancel_requested = false, error_code = null, error_message = null,
             error_details = null where id = $1";
@@ -68,14 +60,27 @@ pub struct NewGeneration {
     pub budget: MicroUsd,
     /// What makes its random choices repeatable.
     pub seed: u64,
-    /// Options of the run, as an object.
+    /// Options of the run, as an object; `scope` is added to it.
     pub options: Value,
-    /// Whether it begins with documents.
-    pub has_documents: bool,
+    /// What is made anew.
+    pub scope: GenerationScope,
     /// How many generations of one user may be active at once; `None`: any number.
     pub user_limit: Option<u32>,
+    /// How many generations may be active in the installation; `None`: any number, and this one is not counted.
+    pub global_limit: Option<u32>,
     /// A second start with the same key gives the first one's answer.
     pub idempotency_key: Option<String>,
+    /// An address that hears of its end, at most 2000 characters.
+    pub webhook_url: Option<String>,
+}
+
+/// How many generations may be active at once. What limits a start also limits a retry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GenerationLimits {
+    /// Of one user; `None`: any number.
+    pub user: Option<u32>,
+    /// In the installation; `None`: any number, and this one is not counted.
+    pub global: Option<u32>,
 }
 
 /// A generation that was started.
@@ -91,110 +96,98 @@ pub struct StartedGeneration {
     pub is_new: bool,
 }
 
-/// Starts a generation of the actor's own course: generation, first job and progress step 1 in one transaction
-/// (service 4.2). Locks are taken in the order user, course. Call [`crate::Store::notify_workers`] after the commit.
+/// Starts a generation of the actor's own course: limits, generation, first job and progress step 1 in one transaction
+/// and, after the check that the actor may, in one statement (service 4.2). Locks are taken in the order user, course,
+/// slot. Whether it begins with documents is found in the database.
 ///
 /// # Errors
 /// [`StoreError::NotFound`] if the course is invisible, [`StoreError::Forbidden`] if it is not the actor's,
-/// [`StoreError::Conflict`] if a generation is active, [`StoreError::TooManyGenerations`] at the user's limit.
+/// [`StoreError::Conflict`] if a generation is active or the part to be made anew does not exist,
+/// [`StoreError::TooManyGenerations`] at a limit.
 pub async fn start_generation(
     tx: &mut TenantTx,
     new: &NewGeneration,
 ) -> Result<StartedGeneration, StoreError> {
-    let actor = *tx.actor();
-    let course_id = new.course_id.as_uuid();
-    let owner: Option<Uuid> = sqlx::query_scalar(GET_OWNER)
-        .bind(course_id)
-        .fetch_optional(tx.connection())
-        .await?;
-    let owner = owner.ok_or_else(|| course::not_found(&new.course_id.to_string()))?;
-    if UserId::from_uuid(owner) != actor.user_id || !actor.role.may_author() {
-        return Err(StoreError::Forbidden(
-            "only its owner may generate a course".to_owned(),
-        ));
+    // The same at every try of the transaction: a start whose commit was done but not heard of is known again.
+    let (generation, job) = (tx.stable_id(), tx.stable_id());
+    let person = tx.actor().user_id;
+    let mut options = to_json(&new.options, "generation options")?;
+    if let Value::Object(fields) = &mut options {
+        fields.insert("scope".to_owned(), to_json(&new.scope, "generation scope")?);
     }
-    tx.elevate().await?;
-    sqlx::query(LOCK_USER)
-        .bind(actor.user_id.as_uuid())
-        .execute(tx.connection())
-        .await?;
-    let status: Option<String> = sqlx::query_scalar(LOCK_COURSE)
-        .bind(course_id)
-        .fetch_one(tx.connection())
-        .await?;
-    if let Some(key) = &new.idempotency_key {
-        let earlier: Option<(Uuid, Uuid, String)> = sqlx::query_as(FIND_BY_IDEMPOTENCY)
-            .bind(course_id)
-            .bind(key)
-            .fetch_optional(tx.connection())
-            .await?;
-        if let Some((generation, job, stage)) = earlier {
-            tx.restore().await?;
-            return Ok(StartedGeneration {
-                generation_id: GenerationId::from_uuid(generation),
-                job_id: JobId::from_uuid(job),
-                stage: from_word(stage, "stage")?,
-                is_new: false,
-            });
-        }
-    }
-    let status: Option<GenerationStatus> = status
-        .map(|status| from_word(status, "generation status"))
-        .transpose()?;
-    if status.is_some_and(GenerationStatus::is_active) {
-        return Err(StoreError::Conflict(
-            "a generation of this course is already active".to_owned(),
-        ));
-    }
-    check_user_limit(tx, actor.user_id, new.user_limit).await?;
-
-    let generation_id = GenerationId::generate();
-    sqlx::query(INSERT_GENERATION)
-        .bind(generation_id.as_uuid())
-        .bind(course_id)
-        .bind(actor.user_id.as_uuid())
+    course::check_own_and_elevate(tx, new.course_id, "only its owner may generate a course").await?;
+    let row: StartRow = sqlx::query_as(START)
+        .bind(generation)
+        .bind(job)
+        .bind(new.course_id.as_uuid())
+        .bind(person.as_uuid())
         .bind(new.budget.0)
         .bind(new.seed.cast_signed())
-        .bind(to_json(&new.options, "generation options")?)
-        .bind(&new.idempotency_key)
-        .execute(tx.connection())
+        .bind(options)
+        .bind(new.idempotency_key.as_deref().map(to_text))
+        .bind(new.webhook_url.as_deref().map(to_text))
+        .bind(new.user_limit.map(limit_of))
+        .bind(new.global_limit.map(limit_of))
+        .bind("Инициализация завершена")
+        .fetch_one(tx.connection())
         .await?;
-    sqlx::query(BEGIN_GENERATION)
-        .bind(course_id)
-        .bind(generation_id.as_uuid())
-        .bind(new.has_documents)
-        .execute(tx.connection())
-        .await?;
-    let launched = ProgressUpdate::new(Step::Launch, StepStatus::Completed, "Инициализация завершена");
-    update_progress(tx, new.course_id, &launched).await?;
-    let stage = if new.has_documents {
-        Stage::DocumentProcessing
-    } else {
-        Stage::Analysis
-    };
-    let priority = organization::get_priority(tx, actor.organization_id).await?;
-    let job_id = queue::enqueue(tx, generation_id, stage, priority).await?;
+    if let (Some(generation), Some(job), Some(stage)) = (row.generation, row.job, row.stage) {
+        let is_new = row.outcome == "started";
+        if is_new {
+            tx.hint(Hint::Jobs);
+            tx.hint(Hint::Progress(new.course_id));
+        }
+        return Ok(StartedGeneration {
+            generation_id: GenerationId::from_uuid(generation),
+            job_id: JobId::from_uuid(job),
+            stage: from_word(stage, "stage")?,
+            is_new,
+        });
+    }
     tx.restore().await?;
-    Ok(StartedGeneration {
-        generation_id,
-        job_id,
-        stage,
-        is_new: true,
+    Err(match row.outcome.as_str() {
+        "active" => StoreError::Conflict("a generation of this course is already active".to_owned()),
+        "unfinished" => StoreError::Conflict("the course has no such finished part to make anew".to_owned()),
+        outcome => {
+            let limits = GenerationLimits {
+                user: new.user_limit,
+                global: new.global_limit,
+            };
+            too_many(outcome, row.tier, row.user_active, row.global_active, limits)?
+        }
     })
 }
 
-async fn check_user_limit(tx: &mut TenantTx, user: UserId, limit: Option<u32>) -> Result<(), StoreError> {
-    let Some(limit) = limit else { return Ok(()) };
-    let active: i64 = sqlx::query_scalar(COUNT_ACTIVE)
-        .bind(user.as_uuid())
-        .fetch_one(tx.connection())
-        .await?;
-    let current = u32::try_from(active).unwrap_or(u32::MAX);
-    if current >= limit {
-        Err(StoreError::TooManyGenerations { current, limit })
-    } else {
-        Ok(())
-    }
+#[derive(sqlx::FromRow)]
+struct StartRow {
+    outcome: String,
+    generation: Option<Uuid>,
+    job: Option<Uuid>,
+    stage: Option<String>,
+    tier: Option<String>,
+    user_active: Option<i32>,
+    global_active: Option<i32>,
+}
+
+fn limit_of(limit: u32) -> i32 {
+    i32::try_from(limit).unwrap_or(i32::MAX)
+}
+
+fn too_many(
+    outcome: &str,
+    tier: Option<String>,
+    user_active: Option<i32>,
+    global_active: Option<i32>,
+    limits: GenerationLimits,
+) -> Result<StoreError, StoreError> {
+    let is_global = outcome == "global_limit";
+    Ok(StoreError::TooManyGenerations {
+        tier: from_word(tier.unwrap_or_default(), "tier")?,
+        user_limit: limits.user.unwrap_or(u32::MAX),
+        current_user_jobs: user_active.unwrap_or(0).cast_unsigned(),
+        global_limit: limits.global.filter(|_| is_global),
+        global_active_jobs: global_active.filter(|_| is_global).map(i32::cast_unsigned),
+    })
 }
 
 /// A generation that goes on.
@@ -212,14 +205,51 @@ pub struct ResumedGeneration {
 
 /// Goes on with a generation of the actor: after a crash, a failure, a cancellation, an exhausted budget or a review.
 /// It begins with the stage at which it stopped; checkpoints are kept, so nothing is paid for twice. The job has fresh
-/// attempts. Call [`crate::Store::notify_workers`] after the commit.
+/// attempts. No limit is looked at.
 ///
 /// # Errors
 /// [`StoreError::NotFound`] or [`StoreError::Forbidden`] if it is not the actor's; [`StoreError::Conflict`] if it is
 /// completed or a newer generation has taken its place.
 pub async fn resume_generation(tx: &mut TenantTx, id: GenerationId) -> Result<ResumedGeneration, StoreError> {
+    retry_generation(tx, id, GenerationLimits::default()).await
+}
+
+/// Like [`resume_generation`], within the limits that hold for a start: one that had ended is active again.
+///
+/// # Errors
+/// As [`resume_generation`], and [`StoreError::TooManyGenerations`] at a limit.
+pub async fn retry_generation(
+    tx: &mut TenantTx,
+    id: GenerationId,
+    limits: GenerationLimits,
+) -> Result<ResumedGeneration, StoreError> {
     let generation = get_own(tx, id).await?;
     tx.elevate().await?;
+    let resumed = resume_elevated(tx, &generation, limits).await;
+    match resumed {
+        Ok(resumed) => {
+            tx.restore().await?;
+            Ok(resumed)
+        }
+        Err(refused) => {
+            // After a refusal of the database itself nothing more can be done in this transaction, nor needs to.
+            let _ = tx.restore().await;
+            Err(refused)
+        }
+    }
+}
+
+/// Goes on as the program: who asked was checked.
+pub(crate) async fn resume_elevated(
+    tx: &mut TenantTx,
+    generation: &Generation,
+    limits: GenerationLimits,
+) -> Result<ResumedGeneration, StoreError> {
+    let id = generation.id;
+    sqlx::query(LOCK_USER)
+        .bind(generation.user_id.as_uuid())
+        .execute(tx.connection())
+        .await?;
     let (current, has_documents): (Option<Uuid>, Option<bool>) = sqlx::query_as(GET_CURRENT)
         .bind(generation.course_id.as_uuid())
         .fetch_one(tx.connection())
@@ -234,6 +264,9 @@ pub async fn resume_generation(tx: &mut TenantTx, id: GenerationId) -> Result<Re
     if generation.status == GenerationStatus::Completed {
         return Err(StoreError::Conflict(format!("generation {id} is completed")));
     }
+    if !generation.status.is_active() {
+        check_limits(tx, &generation, limits).await?;
+    }
     sqlx::query(CLEAR_END)
         .bind(id.as_uuid())
         .execute(tx.connection())
@@ -247,6 +280,7 @@ pub async fn resume_generation(tx: &mut TenantTx, id: GenerationId) -> Result<Re
             .bind(job)
             .execute(tx.connection())
             .await?;
+        tx.hint(Hint::Jobs);
         (JobId::from_uuid(job), from_word(stage, "stage")?, true)
     } else {
         let stage = stage_to_resume(tx, &generation, has_documents.unwrap_or(false)).await?;
@@ -262,13 +296,31 @@ pub async fn resume_generation(tx: &mut TenantTx, id: GenerationId) -> Result<Re
         (queue::enqueue(tx, id, stage, priority).await?, stage, false)
     };
     let generation = super::get_generation(tx, id).await?;
-    tx.restore().await?;
     Ok(ResumedGeneration {
         generation,
         job_id,
         stage,
         was_active,
     })
+}
+
+async fn check_limits(
+    tx: &mut TenantTx,
+    generation: &Generation,
+    limits: GenerationLimits,
+) -> Result<(), StoreError> {
+    let (outcome, tier, user_active, global_active): (String, Option<String>, Option<i32>, Option<i32>) =
+        sqlx::query_as(CHECK_LIMITS)
+            .bind(generation.user_id.as_uuid())
+            .bind(generation.id.as_uuid())
+            .bind(limits.user.map(limit_of))
+            .bind(limits.global.map(limit_of))
+            .fetch_one(tx.connection())
+            .await?;
+    if outcome == "ok" {
+        return Ok(());
+    }
+    Err(too_many(&outcome, tier, user_active, global_active, limits)?)
 }
 
 async fn stage_to_resume(
@@ -285,8 +337,7 @@ async fn stage_to_resume(
         .await?;
     match stopped {
         Some(stage) => from_word(stage, "stage"),
-        None if has_documents => Ok(Stage::DocumentProcessing),
-        None => Ok(Stage::Analysis),
+        None => Ok(generation.scope.first_stage(has_documents)),
     }
 }
 
@@ -392,8 +443,8 @@ pub struct FinishedStage<'a> {
     pub message: &'a str,
 }
 
-/// Ends a stage: result saved, state moved, progress written, next job enqueued, this job finished. Call
-/// [`crate::Store::notify_workers`] after the commit. Returns the next job.
+/// Ends a stage: result saved, state moved, progress written, next job enqueued, this job finished. Returns
+/// the next job.
 ///
 /// # Errors
 /// [`StoreError::LostLease`] if the job is no longer this worker's: nothing is written.
@@ -412,19 +463,7 @@ pub async fn finish_stage(
         StageResult::Saved => {}
         StageResult::Analysis(analysis) => course::save_analysis(tx, course_id, analysis).await?,
         StageResult::Structure(structure) => {
-            let generation = super::get_generation(tx, generation_id).await?;
-            let author = Some(generation.user_id);
-            version::save_structure(
-                tx,
-                course_id,
-                structure,
-                "generation",
-                author,
-                Some(generation_id),
-            )
-            .await?;
-            lesson::prepare_lessons(tx, course_id, generation_id, structure.lesson_count()).await?;
-            facts.lessons_total = u32::try_from(structure.lesson_count()).ok();
+            facts = regeneration::save_structure(tx, finished.job, structure).await?;
         }
         StageResult::Completion { metadata, report } => {
             course::save_completion(tx, course_id, metadata, report).await?;

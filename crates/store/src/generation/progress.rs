@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::lifecycle::ProgressFacts;
 use crate::course;
 use crate::error::StoreError;
+use crate::hint::Hint;
 use crate::json::{from_json, to_json, to_text};
 use crate::statement::statements;
 use crate::tx::sealed::Sealed;
@@ -72,6 +73,11 @@ pub(crate) async fn update_progress(
         .bind(to_json(&update.facts, "progress facts")?)
         .fetch_one(tx.connection())
         .await?;
+    tx.hint(Hint::Progress(course_id));
+    let is_end = update.step == Step::Finalization && update.status == StepStatus::Completed;
+    if update.status == StepStatus::Failed || is_end {
+        tx.hint(Hint::Webhooks);
+    }
     from_json(
         progress.ok_or_else(|| course::not_found(&course_id.to_string()))?,
         "progress",
@@ -113,5 +119,9 @@ pub(crate) async fn advance(
         .bind(has_documents)
         .execute(tx.connection())
         .await?;
+    tx.hint(Hint::Progress(course_id));
+    if !to.is_active() || to == GenerationStatus::AwaitingReview {
+        tx.hint(Hint::Webhooks);
+    }
     Ok(())
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use domain::analysis::AnalysisResult;
 use domain::course::{CourseInputs, CourseRequest};
-use domain::id::CourseId;
+use domain::generation::GenerationScope;
+use domain::id::{CourseId, OrganizationId};
 use domain::language::Language;
 use domain::lesson::{ContentBlock, LessonContent, LessonQuality, LessonStatus, QuestionType, QuizQuestion};
 use domain::organization::Tier;
@@ -21,6 +22,7 @@ use store::generation::lifecycle::{self, NewGeneration, StartedGeneration};
 use store::model_call::NewModelCall;
 use store::queue::{self, ClaimedJob};
 use store::testkit::{self, TestDatabase};
+use store::user::{self, NewUser};
 use store::worker::{self, WorkerIdentity};
 use store::{Store, organization};
 
@@ -78,7 +80,7 @@ impl World {
     pub(crate) async fn worker(&self) -> WorkerIdentity {
         let identity = WorkerIdentity::of_this_process();
         self.store()
-            .with_system(async |tx| worker::register(tx, &identity).await)
+            .with_system(async |tx| worker::register(tx, &identity, 1).await)
             .await
             .unwrap();
         identity
@@ -143,7 +145,7 @@ pub(crate) async fn person(store: &Store, organization: &str, tier: Tier, role: 
     store
         .with_system(async |tx| {
             let id = organization::insert_organization(tx, organization, tier).await?;
-            organization::insert_user(tx, id, &format!("{role:?}@{organization}.example"), role).await
+            user::insert_user(tx, &new_user(id, &format!("{role:?}@{organization}.example"), role)).await
         })
         .await
         .unwrap()
@@ -152,9 +154,19 @@ pub(crate) async fn person(store: &Store, organization: &str, tier: Tier, role: 
 /// Another person in the same organization.
 pub(crate) async fn colleague(store: &Store, of: &Actor, role: Role, email: &str) -> Actor {
     store
-        .with_system(async |tx| organization::insert_user(tx, of.organization_id, email, role).await)
+        .with_system(async |tx| user::insert_user(tx, &new_user(of.organization_id, email, role)).await)
         .await
         .unwrap()
+}
+
+pub(crate) fn new_user(organization_id: OrganizationId, email: &str, role: Role) -> NewUser {
+    NewUser {
+        organization_id,
+        email: email.to_owned(),
+        name: None,
+        role,
+        password_hash: None,
+    }
 }
 
 pub(crate) async fn course_of(store: &Store, actor: &Actor, title: &str) -> Course {
@@ -179,9 +191,11 @@ pub(crate) fn new_generation(course_id: CourseId) -> NewGeneration {
         budget: MicroUsd::from_usd(1.0),
         seed: u64::MAX,
         options: serde_json::json!({"lessons": 10}),
-        has_documents: false,
+        scope: GenerationScope::Whole,
         user_limit: None,
+        global_limit: None,
         idempotency_key: None,
+        webhook_url: None,
     }
 }
 

@@ -85,8 +85,10 @@ async fn course(store: &Arc<Store>) -> Result<String, Failure> {
                 budget: inputs.budget,
                 seed: 1,
                 options: json!({}),
-                has_documents: false,
+                scope: domain::generation::GenerationScope::Whole,
                 user_limit: None,
+                global_limit: None,
+                webhook_url: None,
                 idempotency_key: None,
             };
             Ok((course.id, start_generation(tx, &new).await?.generation_id))
