@@ -1,5 +1,6 @@
 //! The command line. One file a command below `cli/`.
 
+mod api_key;
 mod bench;
 mod completions;
 mod create;
@@ -7,6 +8,7 @@ mod doctor;
 mod export;
 mod list;
 mod models;
+mod organization;
 mod output;
 mod providers;
 mod resume;
@@ -15,6 +17,8 @@ mod schema;
 mod scripted_server;
 mod summary;
 mod table;
+mod token;
+mod user;
 
 use std::path::PathBuf;
 
@@ -73,6 +77,16 @@ enum Command {
     Schema(schema::Schema),
     /// Look at this machine and the configuration: what is there, what is missing, how to mend it
     Doctor(doctor::Doctor),
+    /// Add and list organizations, set their tiers
+    #[command(name = "org")]
+    Organization(organization::Organizations),
+    /// Add and list people, set their roles and passwords
+    User(user::Users),
+    /// Sign access tokens for scripts
+    Token(token::Tokens),
+    /// Make, list and revoke API keys
+    #[command(name = "apikey")]
+    ApiKey(api_key::ApiKeys),
     /// Measure this machine
     Bench(bench::Bench),
     /// Print a completion script for a shell
@@ -119,6 +133,10 @@ async fn dispatch(command: Command, config: &Config) -> Result<Exit, Failure> {
         Command::Providers(providers) => providers.run(config).await,
         Command::Schema(schema) => schema.run(),
         Command::Doctor(doctor) => doctor.run(config).await,
+        Command::Organization(organizations) => organizations.run(config).await,
+        Command::User(users) => users.run(config).await,
+        Command::Token(tokens) => tokens.run(config).await,
+        Command::ApiKey(keys) => keys.run(config).await,
         Command::Bench(bench) => Box::pin(bench.run(config)).await,
         Command::Completions(completions) => completions.run(),
         Command::ScriptedServer(server) => server.run().await,

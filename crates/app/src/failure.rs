@@ -212,7 +212,7 @@ macro_rules! failures {
     )+};
 }
 
-failures! { crate::config::ConfigError, store::error::StoreError, formats::export::ExportError }
+failures! { crate::auth::session::AccountError, crate::config::ConfigError, store::error::StoreError, formats::export::ExportError }
 
 impl From<llm::card::CardError> for Failure {
     fn from(error: llm::card::CardError) -> Self {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use domain::id::OrganizationId;
 use serde::{Deserialize, Serialize};
 
 /// The shortest lease of a job, in seconds: it must outlive several signs of life, one a second.
@@ -100,16 +101,17 @@ pub(crate) enum TokenAlgorithm {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct AuthSettings {
-    /// The variable that holds the secret of HS256 tokens. The secret itself never stands in the file. Where the
-    /// variable is not set, a secret is made at the first start and kept in the data folder.
+    /// The variable that holds the secret of an identity provider's HS256 tokens, at least 32 bytes; setting it turns
+    /// them on. The secret itself never stands in the file. Own tokens have a key of their own, which is made at the
+    /// first start and kept in the database.
     pub(crate) jwt_secret_env: String,
     /// Where an identity provider publishes its keys; turns on its tokens beside the built-in accounts.
     pub(crate) jwks_url: Option<String>,
     /// The algorithm of the identity provider's tokens; default RS256 with `jwks_url`, else HS256.
     pub(crate) algorithm: Option<TokenAlgorithm>,
-    /// The `iss` that tokens must have. Default: `coursewright` for own tokens, none for an identity provider's.
+    /// The `iss` that the identity provider's tokens must have; without it, any. Own tokens have `coursewright`.
     pub(crate) issuer: Option<String>,
-    /// The `aud` that tokens must have; likewise.
+    /// The `aud` that the identity provider's tokens must have; likewise.
     pub(crate) audience: Option<String>,
     /// How long an access token is valid, in minutes.
     pub(crate) access_token_minutes: u32,
@@ -117,6 +119,8 @@ pub(crate) struct AuthSettings {
     pub(crate) refresh_token_days: u32,
     /// Whether people may log in with e-mail and password.
     pub(crate) password_login: bool,
+    /// The organization of people whose token of the identity provider names none. Default: such tokens are refused.
+    pub(crate) default_organization: Option<OrganizationId>,
 }
 
 impl Default for AuthSettings {
@@ -130,6 +134,7 @@ impl Default for AuthSettings {
             access_token_minutes: 15,
             refresh_token_days: 30,
             password_login: true,
+            default_organization: None,
         }
     }
 }
