@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use domain::id::{ApiKeyId, OrganizationId, UserId};
 use domain::user::Actor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -29,11 +30,11 @@ statements! {
         from api_keys k join users u on u.id = k.user_id
         where k.key_hash = $1 and k.revoked_at is null and (k.expires_at is null or k.expires_at > $2)";
     TOUCH_KEY = "update api_keys set last_used_at = $2
-        where id = $1 and (last_used_at is null or last_used_at < $2 - interval '1 minute')";
+        where id = $1 and (last_used_at is null or last_used_at < $2::timestamptz - interval '1 minute')";
 }
 
 /// What a key may be used for, within what its person may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Queries and subscriptions.

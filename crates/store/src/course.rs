@@ -98,7 +98,9 @@ pub struct Course {
 }
 
 /// Where a course stands with its readers, apart from its generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Publication {
     /// Only its makers see it.

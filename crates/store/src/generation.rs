@@ -179,7 +179,8 @@ pub async fn request_cancel(tx: &mut TenantTx, course_id: CourseId) -> Result<Ca
         .bind(course_id.as_uuid())
         .fetch_optional(tx.connection())
         .await?;
-    let (owner, organization, generation) = course.ok_or_else(|| course::not_found(&course_id.to_string()))?;
+    let (owner, organization, generation) =
+        course.ok_or_else(|| course::not_found(&course_id.to_string()))?;
     let actor = *tx.actor();
     let is_admin = matches!(actor.role, Role::Admin | Role::Superadmin);
     let may = owner == actor.user_id.as_uuid() && actor.role.may_author()
@@ -253,9 +254,7 @@ pub struct StageDuration {
 /// # Errors
 /// [`StoreError`] if the database refuses.
 pub async fn stage_durations(tx: &mut SystemTx) -> Result<Vec<StageDuration>, StoreError> {
-    let rows: Vec<(String, f64)> = sqlx::query_as(STAGE_DURATIONS)
-        .fetch_all(tx.connection())
-        .await?;
+    let rows: Vec<(String, f64)> = sqlx::query_as(STAGE_DURATIONS).fetch_all(tx.connection()).await?;
     rows.into_iter()
         .map(|(status, median_seconds)| {
             Ok(StageDuration {

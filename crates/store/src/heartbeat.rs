@@ -7,12 +7,12 @@ use domain::id::{JobId, WorkerId};
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
+use crate::Store;
 use crate::error::StoreError;
 use crate::queue::Lease;
 use crate::statement::statements;
 use crate::tx::sealed::Sealed;
 use crate::tx::{SystemTx, disarm};
-use crate::Store;
 
 statements! {
     HEARTBEAT_ALL = "with seen as (update workers set last_seen = now() where id = $1)

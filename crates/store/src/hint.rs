@@ -181,7 +181,10 @@ pub struct Listener {
 }
 
 impl Listener {
-    pub(crate) async fn connect(options: &PgConnectOptions, channels: &[Channel]) -> Result<Self, StoreError> {
+    pub(crate) async fn connect(
+        options: &PgConnectOptions,
+        channels: &[Channel],
+    ) -> Result<Self, StoreError> {
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .connect_lazy_with(options.clone());

@@ -4,6 +4,7 @@
 //! out transactions. Query functions live in one module an aggregate and take a transaction: [`tx::TenantTx`] where
 //! a person acts, [`tx::SystemTx`] where the program does.
 
+pub mod alert;
 pub mod api_key;
 pub mod audit;
 pub mod checkpoint;

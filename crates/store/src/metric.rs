@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::error::StoreError;
 use crate::json::{from_word, to_json};
 use crate::statement::statements;
-use crate::tx::{SystemTx, TenantTx};
 use crate::tx::sealed::Sealed;
+use crate::tx::{SystemTx, TenantTx};
 
 statements! {
     INSERT_METRIC = "insert into system_metrics
@@ -37,7 +37,7 @@ statements! {
 }
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
     /// A start was rolled back.
@@ -64,10 +64,12 @@ pub enum Event {
     ProviderDown,
     /// A superadmin did something.
     SuperadminAction,
+    /// Something goes on that the operator should hear of.
+    Alert,
 }
 
 /// How much it matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Good to know.

@@ -23,10 +23,7 @@ impl StableIds {
     }
 
     /// The next id.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "what the id is of, its caller knows"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "what the id is of, its caller knows")]
     pub(crate) fn take(&mut self) -> Uuid {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if self.place == known.len() {

@@ -16,6 +16,7 @@ pub(crate) use statements;
 #[cfg(feature = "testkit")]
 pub(crate) fn all() -> Vec<(&'static str, &'static str, &'static str)> {
     let modules = [
+        ("alert", crate::alert::ALL),
         ("api_key", crate::api_key::ALL),
         ("audit", crate::audit::ALL),
         ("checkpoint", crate::checkpoint::ALL),

@@ -77,7 +77,7 @@ pub struct InstallationStatistics {
 }
 
 /// By what costs are summed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CostGroup {
     /// By day in UTC; the key is a date like `2026-01-31`.

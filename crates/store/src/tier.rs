@@ -64,9 +64,7 @@ pub async fn get_tier_settings(tx: &mut impl Tx, tier: Tier) -> Result<TierSetti
 /// # Errors
 /// [`StoreError`] if the database refuses.
 pub async fn list_tier_settings(tx: &mut impl Tx) -> Result<Vec<TierSettings>, StoreError> {
-    let rows: Vec<SettingsRow> = sqlx::query_as(LIST_SETTINGS)
-        .fetch_all(tx.connection())
-        .await?;
+    let rows: Vec<SettingsRow> = sqlx::query_as(LIST_SETTINGS).fetch_all(tx.connection()).await?;
     rows.into_iter().map(SettingsRow::into_settings).collect()
 }
 

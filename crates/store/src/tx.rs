@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, Connection, Postgres, Transaction};
 
 use crate::error::StoreError;
-use crate::hint::{Hint, Hints, HintSender};
+use crate::hint::{Hint, HintSender, Hints};
 use crate::stable::StableIds;
 
 /// Waits between tries of a transaction that failed for a passing reason (service 4.2).

@@ -238,7 +238,9 @@ pub async fn ensure_user(tx: &mut SystemTx, known: &KnownUser) -> Result<Actor, 
             .execute(tx.connection())
             .await?;
     }
-    let found = find_actor(tx, known.user_id).await?.ok_or_else(|| not_found(known.user_id))?;
+    let found = find_actor(tx, known.user_id)
+        .await?
+        .ok_or_else(|| not_found(known.user_id))?;
     if found.organization_id != known.organization_id {
         return Err(StoreError::Forbidden(
             "this person belongs to another organization".to_owned(),

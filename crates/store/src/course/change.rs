@@ -67,8 +67,14 @@ impl CourseChanges {
         set(&mut inputs.language, self.language.as_ref());
         set(&mut inputs.style, self.style.as_ref());
         set(&mut inputs.target_audience, self.target_audience.as_ref());
-        set(&mut inputs.desired_lessons_count, self.desired_lessons_count.as_ref());
-        set(&mut inputs.desired_modules_count, self.desired_modules_count.as_ref());
+        set(
+            &mut inputs.desired_lessons_count,
+            self.desired_lessons_count.as_ref(),
+        );
+        set(
+            &mut inputs.desired_modules_count,
+            self.desired_modules_count.as_ref(),
+        );
         set(
             &mut inputs.lesson_duration_minutes,
             self.lesson_duration_minutes.as_ref(),
@@ -198,7 +204,9 @@ async fn lock_own(
         .bind(id.as_uuid())
         .fetch_optional(tx.connection())
         .await?;
-    let found = found.ok_or_else(|| super::not_found(&id.to_string()))?.cast_unsigned();
+    let found = found
+        .ok_or_else(|| super::not_found(&id.to_string()))?
+        .cast_unsigned();
     match expected_revision {
         Some(expected) if expected != found => Err(StoreError::Stale { expected, found }),
         _ if found == course.revision => Ok(course),

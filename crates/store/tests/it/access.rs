@@ -4,7 +4,7 @@ use domain::id::{CourseId, OrganizationId, UserId};
 use domain::organization::Tier;
 use domain::user::{Actor, Role};
 use sqlx::Connection;
-use store::course::{self, Course};
+use store::course::{self, Course, CourseFilter};
 use store::error::StoreError;
 use store::generation::{self, lifecycle};
 
@@ -13,7 +13,9 @@ use crate::world::{World, colleague, course_of, inputs, new_generation, person};
 async fn visible(world: &World, actor: &Actor) -> Vec<String> {
     let mut titles: Vec<String> = world
         .store()
-        .with_tenant(actor, async |tx| course::list_courses(tx, None, 100).await)
+        .with_tenant(actor, async |tx| {
+            course::list_courses(tx, &CourseFilter::default(), None, 100).await
+        })
         .await
         .unwrap()
         .into_iter()
@@ -247,8 +249,8 @@ async fn people_cannot_write_what_the_program_writes() {
 async fn admins_cancel_in_their_organization_only() {
     let world = World::new().await;
     let store = world.store();
-    let (_, started) = world.started().await;
-    let id = started.generation_id;
+    let (course, _) = world.started().await;
+    let id = course.id;
     let stranger = person(store, "Beta", Tier::Free, Role::Admin).await;
     let other = colleague(store, &world.owner, Role::Instructor, "other@alpha.example").await;
     let admin = colleague(store, &world.owner, Role::Admin, "admin@alpha.example").await;

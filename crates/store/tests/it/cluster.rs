@@ -117,7 +117,9 @@ async fn count_courses(store: &Store) -> usize {
         .await
         .unwrap();
     store
-        .with_tenant(&actor, async |tx| course::list_courses(tx, None, 1000).await)
+        .with_tenant(&actor, async |tx| {
+            course::list_courses(tx, &course::CourseFilter::default(), None, 1000).await
+        })
         .await
         .unwrap()
         .len()

@@ -400,7 +400,7 @@ async fn a_replaced_generation_does_not_go_on() {
     let store = world.store();
     store
         .with_tenant(&world.owner, async |tx| {
-            generation::request_cancel(tx, cancel).await
+            generation::request_cancel(tx, course.id).await
         })
         .await
         .unwrap();
@@ -471,9 +471,9 @@ async fn documents_come_before_the_analysis() {
     let world = World::new().await;
     let worker = world.worker().await;
     let course = world.course("With documents").await;
-    let mut new = crate::world::new_generation(course.id);
-    new.has_documents = true;
+    let new = crate::world::new_generation(course.id);
     let store = world.store();
+    crate::world::upload(store, &world.owner, course.id, "notes.txt", b"notes").await;
     store
         .with_tenant(&world.owner, async |tx| {
             lifecycle::start_generation(tx, &new).await

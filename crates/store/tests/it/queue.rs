@@ -8,6 +8,7 @@ use domain::user::Role;
 use store::error::StoreError;
 use store::generation::lifecycle::{self, RetryOutcome};
 use store::generation::{self, Failure};
+use store::hint::{Channel, Hint};
 use store::queue::{self, ClaimedJob};
 use store::tx::TenantTx;
 use store::worker::{self, WorkerIdentity};
@@ -164,7 +165,15 @@ async fn a_users_limit_is_exact_under_concurrency() {
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 3);
     let refused = outcomes.into_iter().find_map(Result::err).unwrap();
     assert!(
-        matches!(refused, StoreError::TooManyGenerations { current: 3, limit: 3 }),
+        matches!(
+            refused,
+            StoreError::TooManyGenerations {
+                user_limit: 3,
+                current_user_jobs: 3,
+                global_limit: None,
+                ..
+            }
+        ),
         "{refused:?}"
     );
 }
@@ -376,7 +385,7 @@ async fn jobs_of_a_killed_neighbour_are_taken_at_once() {
     let store = world.store();
     for (holder, is_taken) in [(&elsewhere, false), (&dead, true)] {
         store
-            .with_system(async |tx| worker::register(tx, holder).await)
+            .with_system(async |tx| worker::register(tx, holder, 1).await)
             .await
             .unwrap();
         let claimed = world.claim(holder).await.unwrap();
@@ -413,7 +422,9 @@ async fn cancelling_reaches_the_worker_with_its_next_heartbeat() {
     let store = world.store();
     let cancel = async || {
         store
-            .with_tenant(&world.owner, async |tx| generation::request_cancel(tx, id).await)
+            .with_tenant(&world.owner, async |tx| {
+                generation::request_cancel(tx, course.id).await
+            })
             .await
     };
     assert_eq!(cancel().await.unwrap(), generation::CancelOutcome::Requested);
@@ -472,13 +483,13 @@ async fn a_deleted_course_stops_its_work() {
 #[tokio::test]
 async fn workers_hear_of_new_work() {
     let world = World::new().await;
-    let mut listener = world.store().listen().await.unwrap();
+    let mut listener = world.store().listen_for(&[Channel::Jobs]).await.unwrap();
     world.started().await;
-    world.store().notify_workers().await.unwrap();
-    tokio::time::timeout(Duration::from_secs(20), listener.hint())
+    let hint = tokio::time::timeout(Duration::from_secs(20), listener.hint())
         .await
         .expect("a hint comes")
         .unwrap();
+    assert_eq!(hint, Hint::Jobs);
 }
 
 #[tokio::test]

@@ -15,13 +15,16 @@ use domain::structure::{
 };
 use domain::usage::{MicroUsd, TokenUsage};
 use domain::user::{Actor, Role};
+use sha2::Digest;
 use sqlx::PgConnection;
 use store::course::{self, Course};
+use store::document::{self, FinishedUpload, NewDocument};
 use store::error::StoreError;
 use store::generation::lifecycle::{self, NewGeneration, StartedGeneration};
 use store::model_call::NewModelCall;
 use store::queue::{self, ClaimedJob};
 use store::testkit::{self, TestDatabase};
+use store::tier;
 use store::user::{self, NewUser};
 use store::worker::{self, WorkerIdentity};
 use store::{Store, organization};
@@ -145,7 +148,11 @@ pub(crate) async fn person(store: &Store, organization: &str, tier: Tier, role: 
     store
         .with_system(async |tx| {
             let id = organization::insert_organization(tx, organization, tier).await?;
-            user::insert_user(tx, &new_user(id, &format!("{role:?}@{organization}.example"), role)).await
+            user::insert_user(
+                tx,
+                &new_user(id, &format!("{role:?}@{organization}.example"), role),
+            )
+            .await
         })
         .await
         .unwrap()
@@ -337,4 +344,36 @@ pub(crate) fn analysis() -> AnalysisResult {
 
 fn phase() -> serde_json::Value {
     serde_json::to_value(domain::analysis::PhaseRecord::default()).unwrap()
+}
+
+/// A document of the course, with the limits of the standard tier.
+pub(crate) async fn upload(
+    store: &Store,
+    owner: &Actor,
+    course: CourseId,
+    filename: &str,
+    content: &[u8],
+) -> FinishedUpload {
+    let size_bytes = content.len() as u64;
+    let reservation = store
+        .with_tenant(owner, async |tx| {
+            let limits = tier::get_tier_settings(tx, Tier::Standard).await?;
+            document::reserve_upload(tx, course, size_bytes, &limits).await
+        })
+        .await
+        .unwrap();
+    let new = new_document(filename, content);
+    store
+        .with_system(async |tx| document::finish_upload(tx, reservation.id, &new).await)
+        .await
+        .unwrap()
+}
+
+pub(crate) fn new_document(filename: &str, content: &[u8]) -> NewDocument {
+    NewDocument {
+        filename: filename.to_owned(),
+        mime_type: "text/plain".to_owned(),
+        size_bytes: content.len() as u64,
+        sha256: hex::encode(sha2::Sha256::digest(content)),
+    }
 }
