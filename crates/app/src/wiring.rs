@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use domain::clock::{Clock, SystemClock};
 use llm::gateway::Models;
-use llm::provider::Embedder;
+use llm::provider::{Embedder, Provider};
 use llm::provider::openai_compatible::embeddings::{EmbeddingModel, KindMarks, OpenAiEmbedder};
 use llm::provider::openai_compatible::{Endpoint, OpenAiCompatible};
 use secrecy::ExposeSecret;
@@ -69,7 +69,8 @@ pub(crate) fn endpoint(provider: &ProviderConfig) -> Endpoint {
     endpoint
 }
 
-/// Builds the door to all models of `plan`; the embedded ones' files are there already.
+/// Builds the door to all models of `plan`; the embedded ones' files are there already, and are read at the first
+/// call.
 ///
 /// # Errors
 /// [`Failure`] if a provider or a route is set up wrongly.
@@ -79,15 +80,29 @@ pub(crate) fn models(
     files: &files::Files,
     seed: u64,
 ) -> Result<Models, Failure> {
+    models_behind(config, plan, files, seed, |provider| provider)
+}
+
+/// Like [`models`], with every provider passed through `wrap`, which may watch its calls.
+///
+/// # Errors
+/// As [`models`].
+pub(crate) fn models_behind(
+    config: &Config,
+    plan: &Plan,
+    files: &files::Files,
+    seed: u64,
+    wrap: impl Fn(Arc<dyn Provider>) -> Arc<dyn Provider>,
+) -> Result<Models, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let embedder = embedder(config, plan, files, &clock)?;
     let mut builder = Models::builder(plan.cards.clone(), plan.routes.clone(), embedder).seed(seed);
     for provider in &config.providers {
         let client = OpenAiCompatible::new(endpoint(provider), &plan.cards, Arc::clone(&clock))?;
-        builder = builder.provider(Arc::new(client));
+        builder = builder.provider(wrap(Arc::new(client)));
     }
     if let (Some(embedded), Some(path)) = (&plan.embedded, &files.model) {
-        builder = embedded::install(builder, &embedded.card, path);
+        builder = embedded::install(builder, &embedded.card, path, wrap);
     }
     Ok(builder.build(clock)?)
 }
@@ -128,7 +143,7 @@ mod embedded {
     use llm::card::ModelCard;
     use llm::embedded::{EmbeddedEmbedder, EmbeddedOptions, EmbeddedProvider};
     use llm::gateway::ModelsBuilder;
-    use llm::provider::Embedder;
+    use llm::provider::{Embedder, Provider};
 
     use crate::failure::Failure;
 
@@ -142,11 +157,17 @@ mod embedded {
         }
     }
 
-    pub(super) fn install(builder: ModelsBuilder, card: &ModelCard, path: &Path) -> ModelsBuilder {
+    pub(super) fn install(
+        builder: ModelsBuilder,
+        card: &ModelCard,
+        path: &Path,
+        wrap: impl Fn(Arc<dyn Provider>) -> Arc<dyn Provider>,
+    ) -> ModelsBuilder {
         let mut options = EmbeddedOptions::new(path, &card.id);
         options.context_tokens = card.context_window as usize;
         let provider = Arc::new(EmbeddedProvider::new(options));
-        builder.counting_provider(Arc::clone(&provider) as _, Arc::new(OwnVocabulary(provider)))
+        let wrapped = wrap(Arc::clone(&provider) as _);
+        builder.counting_provider(wrapped, Arc::new(OwnVocabulary(provider)))
     }
 
     pub(super) fn embedder(model: &str, path: Option<&Path>) -> Result<Arc<dyn Embedder>, Failure> {
@@ -163,11 +184,16 @@ mod embedded {
 
     use llm::card::ModelCard;
     use llm::gateway::ModelsBuilder;
-    use llm::provider::Embedder;
+    use llm::provider::{Embedder, Provider};
 
     use crate::failure::Failure;
 
-    pub(super) fn install(builder: ModelsBuilder, _card: &ModelCard, _path: &Path) -> ModelsBuilder {
+    pub(super) fn install(
+        builder: ModelsBuilder,
+        _card: &ModelCard,
+        _path: &Path,
+        _wrap: impl Fn(Arc<dyn Provider>) -> Arc<dyn Provider>,
+    ) -> ModelsBuilder {
         builder
     }
 

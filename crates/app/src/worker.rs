@@ -1,6 +1,12 @@
 //! The worker loop: claim a job, keep its lease, run it, go on; stop when told to.
 //!
-//! `create` and `resume` run it in process for one generation; so does a worker process for all of them.
+//! `create` and `resume` run it in process for one generation; `serve` and `worker` run [`QueueWorker`] for everybody's.
+
+mod context;
+mod everybody;
+mod leases;
+mod models;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +28,9 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
+pub(crate) use everybody::{QueueWorker, refresh_queue_figures};
+pub(crate) use models::ModelSet;
+pub(crate) use watch::Gate;
 
 /// Between two signs of life. Each also asks whether the job was cancelled, which must be noticed within 2 s
 /// (generation 3.1).
@@ -84,7 +93,7 @@ impl Worker {
         shutdown: &CancellationToken,
     ) -> Result<WorkEnd, StoreError> {
         self.store
-            .with_system(async |tx| worker::register(tx, &self.identity).await)
+            .with_system(async |tx| worker::register(tx, &self.identity, 1).await)
             .await?;
         let end = self.work_off(generation_id, shutdown).await;
         let id = self.identity.id;

@@ -13,8 +13,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// [`ProviderError::Setup`] if TLS cannot be set up, for example for want of root certificates.
 pub fn http_client() -> Result<reqwest::Client, ProviderError> {
-    // Err means that a provider is installed already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    ensure_tls();
     reqwest::Client::builder()
         .user_agent(concat!("coursewright/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
@@ -22,4 +21,10 @@ pub fn http_client() -> Result<reqwest::Client, ProviderError> {
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .map_err(|error| ProviderError::Setup(format!("the HTTP client cannot be made: {error}")))
+}
+
+/// Makes sure that TLS has its cryptography, for clients that are made elsewhere.
+pub fn ensure_tls() {
+    // Err means that a provider is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
