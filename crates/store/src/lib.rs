@@ -63,6 +63,9 @@ const SYSTEM_CONNECTIONS: u32 = 10;
 /// How long a transaction waits for a free connection.
 const ACQUIRE_PATIENCE: Duration = Duration::from_secs(10);
 
+/// A connection that has rested for longer is asked whether it lives before it is used.
+const IDLE_UNTESTED: Duration = Duration::from_secs(1);
+
 /// Which database to use.
 #[derive(Clone, Debug)]
 pub struct StoreConfig {
@@ -280,6 +283,17 @@ fn pool(options: &PgConnectOptions, connections: u32) -> PgPool {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_PATIENCE)
+        // Asking at each acquisition costs every transaction a round trip; one that was just used is alive, and
+        // transactions are tried again.
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > IDLE_UNTESTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .after_connect(|connection, _| Box::pin(tx::disarm(connection)))
         .connect_lazy_with(options.clone())
 }

@@ -95,6 +95,20 @@ impl TestDatabase {
         Store::connect(self.options.clone(), None, &Unobserved).await
     }
 
+    /// The server's socket file.
+    pub fn socket(&self) -> PathBuf {
+        let folder = self.options.get_socket().cloned().unwrap_or_default();
+        folder.join(format!(".s.PGSQL.{}", self.options.get_port()))
+    }
+
+    /// Like [`TestDatabase::open`], through another socket in `folder`: for tests that stand between.
+    ///
+    /// # Errors
+    /// [`StoreError`] if a migration fails.
+    pub async fn open_through(&self, folder: &Path) -> Result<Store, StoreError> {
+        Store::connect(self.options.clone().socket(folder), None, &Unobserved).await
+    }
+
     /// A connection of the superuser, for arranging and looking behind the scenes. Superusers bypass row-level
     /// security, so what is tested goes through the store.
     ///
@@ -216,6 +230,19 @@ async fn run(options: &PgConnectOptions, sql: String) -> Result<(), StoreError> 
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await?;
     connection.close().await?;
     Ok(())
+}
+
+/// Brings an empty database to the schema of an earlier release: all migrations up to this version.
+///
+/// # Errors
+/// [`StoreError::Migrate`] if a migration fails.
+pub async fn migrate_to(connection: &mut PgConnection, version: i64) -> Result<(), StoreError> {
+    let migrations = MIGRATOR
+        .iter()
+        .filter(|migration| migration.version <= version)
+        .cloned();
+    let earlier = sqlx::migrate::Migrator::with_migrations(migrations.collect());
+    earlier.run(connection).await.map_err(StoreError::Migrate)
 }
 
 /// Brings the schema up to date over a given connection.

@@ -3,8 +3,15 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod access;
+mod accounts;
+mod board;
 mod cluster;
+mod courses;
+mod documents;
+mod events;
+mod faults;
 mod lifecycle;
+mod limits;
 mod migrations;
 mod progress;
 mod queue;

@@ -1,0 +1,333 @@
+//! People, their passwords, sessions and keys.
+
+use chrono::{DateTime, Duration, Utc};
+use domain::id::{OrganizationId, UserId};
+use domain::organization::Tier;
+use domain::user::{Actor, Role};
+use store::api_key::{self, NewApiKey, Scope};
+use store::error::StoreError;
+use store::session::{self, Rotation};
+use store::user::{self, KnownUser, NewUser};
+use store::{organization, tier};
+
+use crate::world::{World, colleague, person};
+
+fn noon() -> DateTime<Utc> {
+    "2026-06-01T12:00:00Z".parse().unwrap()
+}
+
+async fn rotate(world: &World, token: u8, next: u8, now: DateTime<Utc>) -> Rotation {
+    world
+        .store()
+        .with_system(async |tx| {
+            session::rotate_session(tx, [token; 32], [next; 32], now, now + Duration::days(30)).await
+        })
+        .await
+        .unwrap()
+}
+
+async fn sign_in(world: &World, actor: &Actor, token: u8) {
+    world
+        .store()
+        .with_system(async |tx| {
+            session::insert_session(tx, actor.user_id, [token; 32], noon() + Duration::days(30)).await
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_comes_twice_ends_its_line() {
+    let world = World::new().await;
+    sign_in(&world, &world.owner, 1).await;
+    sign_in(&world, &world.owner, 101).await;
+    assert_eq!(rotate(&world, 1, 2, noon()).await, Rotation::Rotated(world.owner));
+    assert_eq!(rotate(&world, 2, 3, noon()).await, Rotation::Rotated(world.owner));
+    assert_eq!(rotate(&world, 1, 4, noon()).await, Rotation::Reused);
+    assert_eq!(
+        rotate(&world, 3, 5, noon()).await,
+        Rotation::Unknown,
+        "the thief's token is dead too"
+    );
+    assert_eq!(rotate(&world, 4, 5, noon()).await, Rotation::Unknown);
+    assert_eq!(
+        rotate(&world, 101, 102, noon()).await,
+        Rotation::Rotated(world.owner),
+        "other sign-ins go on"
+    );
+}
+
+#[tokio::test]
+async fn of_two_that_come_at_once_with_one_token_one_is_told() {
+    let world = World::new().await;
+    sign_in(&world, &world.owner, 1).await;
+    let (first, second) = tokio::join!(rotate(&world, 1, 2, noon()), rotate(&world, 1, 3, noon()));
+    let rotated = [first, second].map(|rotation| matches!(rotation, Rotation::Rotated(_)));
+    assert_eq!(rotated.iter().filter(|rotated| **rotated).count(), 1);
+    assert!([first, second].contains(&Rotation::Reused));
+}
+
+#[tokio::test]
+async fn tokens_end_by_time_sign_out_and_new_passwords() {
+    let world = World::new().await;
+    let store = world.store();
+    sign_in(&world, &world.owner, 1).await;
+    sign_in(&world, &world.owner, 2).await;
+    sign_in(&world, &world.owner, 3).await;
+    let late = noon() + Duration::days(31);
+    assert_eq!(rotate(&world, 1, 11, late).await, Rotation::Unknown);
+    store
+        .with_system(async |tx| session::revoke_session(tx, [2; 32]).await)
+        .await
+        .unwrap();
+    assert_eq!(rotate(&world, 2, 12, noon()).await, Rotation::Unknown);
+    store
+        .with_system(async |tx| session::revoke_sessions_of(tx, world.owner.user_id).await)
+        .await
+        .unwrap();
+    assert_eq!(rotate(&world, 3, 13, noon()).await, Rotation::Unknown);
+    let forgotten = store
+        .with_system(async |tx| session::delete_expired_sessions(tx, late).await)
+        .await
+        .unwrap();
+    assert_eq!(forgotten, 3);
+}
+
+#[tokio::test]
+async fn passwords_belong_to_addresses_without_regard_to_case() {
+    let world = World::new().await;
+    let store = world.store();
+    let new = NewUser {
+        organization_id: world.owner.organization_id,
+        email: "Ann@Alpha.example".to_owned(),
+        name: Some("Ann".to_owned()),
+        role: Role::Admin,
+        password_hash: Some("$argon2id$x".to_owned()),
+    };
+    let (first_run, ann, found, taken) = store
+        .with_system(async |tx| {
+            let first_run = !user::has_any_password(tx).await?;
+            let ann = user::insert_user(tx, &new).await?;
+            let found = user::find_credentials(tx, "ann@alpha.EXAMPLE").await?;
+            Ok((first_run, ann, found.unwrap(), user::has_any_password(tx).await?))
+        })
+        .await
+        .unwrap();
+    assert!(first_run && taken);
+    assert_eq!(
+        (found.actor, found.password_hash.as_deref()),
+        (ann, Some("$argon2id$x"))
+    );
+    let again = store
+        .with_system(async |tx| user::insert_user(tx, &new).await)
+        .await;
+    assert!(matches!(again, Err(StoreError::Conflict(_))), "{again:?}");
+    let people = store
+        .with_tenant(&ann, async |tx| user::list_users(tx, None, None, 10).await)
+        .await
+        .unwrap();
+    assert_eq!(people.len(), 2);
+    let own = store
+        .with_tenant(&world.owner, async |tx| {
+            user::list_users(tx, None, None, 10).await
+        })
+        .await
+        .unwrap();
+    assert_eq!(own.len(), 1, "an instructor sees only themselves");
+}
+
+#[tokio::test]
+async fn roles_are_changed_by_those_who_may() {
+    let world = World::new().await;
+    let store = world.store();
+    let admin = colleague(store, &world.owner, Role::Admin, "admin@alpha.example").await;
+    let stranger = person(store, "Beta", Tier::Free, Role::Admin).await;
+    let superadmin = person(store, "Operators", Tier::Premium, Role::Superadmin).await;
+    let set = async |actor: &Actor, of: UserId, role: Role| {
+        store
+            .with_tenant(actor, async |tx| user::set_role(tx, of, role).await)
+            .await
+    };
+    let student = set(&admin, world.owner.user_id, Role::Student).await.unwrap();
+    assert_eq!(student.role, Role::Student);
+    for (actor, of, role) in [
+        (&world.owner, world.owner.user_id, Role::Admin),
+        (&admin, admin.user_id, Role::Superadmin),
+        (&stranger, world.owner.user_id, Role::Instructor),
+    ] {
+        let refused = set(actor, of, role).await;
+        assert!(
+            matches!(
+                refused,
+                Err(StoreError::Forbidden(_) | StoreError::NotFound { .. })
+            ),
+            "{refused:?}"
+        );
+    }
+    let last = set(&superadmin, superadmin.user_id, Role::Admin).await;
+    assert!(matches!(last, Err(StoreError::Conflict(_))), "{last:?}");
+    set(&superadmin, admin.user_id, Role::Superadmin).await.unwrap();
+    set(&superadmin, superadmin.user_id, Role::Admin).await.unwrap();
+    let entries = store
+        .with_tenant(
+            &Actor {
+                role: Role::Superadmin,
+                ..admin
+            },
+            async |tx| store::audit::list_audit(tx, None, 10).await,
+        )
+        .await
+        .unwrap();
+    assert_eq!(entries.len(), 3);
+    assert_eq!(entries[0].actor_id, Some(superadmin.user_id));
+    assert_eq!(entries[2].action, "user.set_role");
+    let noted: i64 =
+        sqlx::query_scalar("select count(*) from system_metrics where event_type = 'superadmin_action'")
+            .fetch_one(&mut world.superuser().await)
+            .await
+            .unwrap();
+    assert_eq!(noted, 2, "what superadmins do is also an event");
+}
+
+#[tokio::test]
+async fn the_last_superadmin_stays_also_when_two_go_at_once() {
+    let world = World::new().await;
+    let store = world.store();
+    let first = person(store, "Operators", Tier::Premium, Role::Superadmin).await;
+    let second = colleague(store, &first, Role::Superadmin, "second@operators.example").await;
+    let unmake = async |actor: &Actor| {
+        store
+            .with_tenant(actor, async |tx| {
+                user::set_role(tx, actor.user_id, Role::Admin).await
+            })
+            .await
+    };
+    let (one, other) = tokio::join!(unmake(&first), unmake(&second));
+    assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
+    let deleted = sqlx::query("delete from users where role = 'superadmin'")
+        .execute(&mut world.superuser().await)
+        .await;
+    assert!(deleted.is_err());
+}
+
+#[tokio::test]
+async fn a_token_of_an_identity_provider_makes_its_person_known() {
+    let world = World::new().await;
+    let store = world.store();
+    let known = KnownUser {
+        user_id: UserId::generate(),
+        organization_id: OrganizationId::generate(),
+        email: "eve@gamma.example".to_owned(),
+        role: Role::Instructor,
+    };
+    let ensure = async |known: &KnownUser| {
+        store
+            .with_system(async |tx| user::ensure_user(tx, known).await)
+            .await
+    };
+    let actor = ensure(&known).await.unwrap();
+    assert_eq!(ensure(&known).await.unwrap(), actor);
+    let promoted = KnownUser {
+        role: Role::Admin,
+        ..known.clone()
+    };
+    assert_eq!(ensure(&promoted).await.unwrap().role, Role::Admin);
+    let moved = KnownUser {
+        organization_id: world.owner.organization_id,
+        ..known.clone()
+    };
+    assert!(matches!(ensure(&moved).await, Err(StoreError::Forbidden(_))));
+    let copied = KnownUser {
+        user_id: UserId::generate(),
+        ..known
+    };
+    assert!(matches!(ensure(&copied).await, Err(StoreError::Conflict(_))));
+    let found = store
+        .with_system(async |tx| organization::get_organization(tx, actor.organization_id).await)
+        .await
+        .unwrap();
+    assert_eq!(found.tier, Tier::Free);
+}
+
+#[tokio::test]
+async fn keys_are_found_by_their_hash_until_they_end() {
+    let world = World::new().await;
+    let store = world.store();
+    let colleague = colleague(store, &world.owner, Role::Instructor, "other@alpha.example").await;
+    let new = NewApiKey {
+        name: "integration".to_owned(),
+        prefix: "cw_abc".to_owned(),
+        key_hash: [7; 32],
+        scopes: vec![Scope::Read, Scope::Generate],
+        expires_at: Some(noon() + Duration::days(1)),
+    };
+    let key = store
+        .with_tenant(&world.owner, async |tx| api_key::insert_api_key(tx, &new).await)
+        .await
+        .unwrap();
+    assert_eq!(key.scopes, [Scope::Read, Scope::Generate]);
+    let find = async |at: DateTime<Utc>| {
+        store
+            .with_system(async |tx| api_key::find_by_hash(tx, [7; 32], at).await)
+            .await
+            .unwrap()
+    };
+    assert_eq!(find(noon()).await.unwrap().1, world.owner);
+    assert_eq!(find(noon()).await.unwrap().0.last_used_at, Some(noon()));
+    find(noon() + Duration::seconds(30)).await;
+    assert_eq!(
+        find(noon() + Duration::seconds(90)).await.unwrap().0.last_used_at,
+        Some(noon()),
+        "uses are noted at most once a minute"
+    );
+    assert_eq!(find(noon() + Duration::days(2)).await, None, "it has expired");
+    let others = store
+        .with_tenant(&colleague, async |tx| api_key::list_api_keys(tx).await)
+        .await
+        .unwrap();
+    assert_eq!(others, [], "a colleague does not see it");
+    let refused = store
+        .with_tenant(&colleague, async |tx| api_key::revoke_api_key(tx, key.id).await)
+        .await;
+    assert!(matches!(refused, Err(StoreError::NotFound { .. })));
+    let revoked = store
+        .with_tenant(&world.owner, async |tx| api_key::revoke_api_key(tx, key.id).await)
+        .await
+        .unwrap();
+    assert!(revoked.revoked_at.is_some());
+    assert_eq!(find(noon()).await, None);
+}
+
+#[tokio::test]
+async fn only_superadmins_edit_tiers() {
+    let world = World::new().await;
+    let store = world.store();
+    let superadmin = person(store, "Operators", Tier::Premium, Role::Superadmin).await;
+    let mut settings = store
+        .with_tenant(&world.owner, async |tx| {
+            tier::get_tier_settings(tx, Tier::Free).await
+        })
+        .await
+        .unwrap();
+    assert_eq!((settings.concurrent_generations, settings.priority), (1, 1));
+    settings.concurrent_generations = 2;
+    let admin = colleague(store, &world.owner, Role::Admin, "admin@alpha.example").await;
+    let refused = store
+        .with_tenant(&admin, async |tx| tier::update_tier_settings(tx, &settings).await)
+        .await;
+    assert!(matches!(refused, Err(StoreError::Forbidden(_))), "{refused:?}");
+    let mut listener = store.listen_for(&[store::hint::Channel::Tiers]).await.unwrap();
+    store
+        .with_tenant(&superadmin, async |tx| {
+            tier::update_tier_settings(tx, &settings).await
+        })
+        .await
+        .unwrap();
+    assert_eq!(listener.hint().await.unwrap(), store::hint::Hint::Tiers);
+    let all = store
+        .with_system(async |tx| tier::list_tier_settings(tx).await)
+        .await
+        .unwrap();
+    assert_eq!(all.len(), Tier::ALL.len());
+    assert!(all.contains(&settings));
+}
