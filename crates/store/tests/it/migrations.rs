@@ -1,5 +1,106 @@
+use domain::id::CourseId;
+use domain::stage::Stage;
 use sqlx::Connection;
-use store::testkit;
+use store::generation::lifecycle::{self, FinishedStage, NextStep, StageResult};
+use store::worker::{self, WorkerIdentity};
+use store::{course, lesson, queue, testkit};
+
+use crate::world::{LEASE, analysis, structure};
+
+/// The last migration of the first release.
+const FIRST_RELEASE: i64 = 20_261_121_999_999;
+
+/// A generation whose job runs while the program is replaced: its worker is gone afterwards, the job goes on.
+#[tokio::test]
+async fn a_running_generation_of_the_first_release_goes_on() {
+    let database = testkit::empty_database().await.unwrap();
+    let mut connection = database.superuser().await.unwrap();
+    testkit::migrate_to(&mut connection, FIRST_RELEASE).await.unwrap();
+    sqlx::raw_sql(
+        "begin;
+         insert into organizations (id, name, tier) values (gen_random_uuid(), 'A', 'standard');
+         insert into users (id, organization_id, email, role)
+           select gen_random_uuid(), id, 'a@a', 'superadmin' from organizations;
+         insert into courses (id, organization_id, owner_id, slug, title, language, style)
+           select gen_random_uuid(), organization_id, id, 's', 't', 'en', 'academic' from users;
+         insert into generations (id, course_id, organization_id, user_id, budget_usd_micros, seed, options)
+           select gen_random_uuid(), id, organization_id, owner_id, 1000000, 7, '{\"lessons\": 10}' from courses;
+         update courses c set current_generation_id = g.id, generation_status = 'pending' from generations g;
+         select update_course_progress(id, 1, 'completed', 'm') from courses;
+         select update_course_progress(id, 2, 'in_progress', 'm') from courses;
+         insert into workers (id, host, process) values (gen_random_uuid(), 'old', 1);
+         insert into jobs (id, organization_id, user_id, course_id, generation_id, stage, priority, state, attempt,
+             worker_id, lease_until, started_at)
+           select gen_random_uuid(), g.organization_id, g.user_id, g.course_id, g.id, 'analysis', 5, 'running', 1, w.id,
+             now() - interval '1 s', now()
+           from generations g, workers w;
+         commit;",
+    )
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    let store = database.open().await.unwrap();
+    let worker = WorkerIdentity::of_this_process();
+    let rescued = store
+        .with_system(async |tx| {
+            worker::register(tx, &worker, 2).await?;
+            queue::rescue_expired(tx).await
+        })
+        .await
+        .unwrap();
+    assert_eq!(rescued.len(), 1);
+    let (made, planned) = (analysis(), structure(10));
+    for stage in [
+        Stage::Analysis,
+        Stage::Structure,
+        Stage::Content,
+        Stage::Finalization,
+    ] {
+        let claimed = store
+            .with_system(async |tx| queue::claim(tx, worker.id, None, LEASE).await)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(claimed.job.stage, stage);
+        store
+            .with_system(async |tx| {
+                lifecycle::begin_stage(tx, &claimed.lease, &claimed.job, "begun").await?;
+                let finished = FinishedStage {
+                    lease: &claimed.lease,
+                    job: &claimed.job,
+                    result: match stage {
+                        Stage::Analysis => StageResult::Analysis(&made),
+                        Stage::Structure => StageResult::Structure(&planned),
+                        _ => StageResult::Saved,
+                    },
+                    next: stage.next().map_or(NextStep::End, NextStep::Stage),
+                    message: "next",
+                };
+                lifecycle::finish_stage(tx, &finished).await
+            })
+            .await
+            .unwrap();
+    }
+    let (id, secrets): (uuid::Uuid, i64) =
+        sqlx::query_as("select id, (select count(*) from webhook_secrets) from courses")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+    assert_eq!(secrets, 1, "an organization of before can sign, too");
+    let (course, lessons) = store
+        .with_system(async |tx| {
+            let id = CourseId::from_uuid(id);
+            Ok((
+                course::get_course(tx, id).await?,
+                lesson::list_lessons(tx, id).await?,
+            ))
+        })
+        .await
+        .unwrap();
+    assert_eq!(course.progress.percentage, 100);
+    assert_eq!((course.structure, lessons.len()), (Some(planned), 10));
+    store.close().await.unwrap();
+}
 
 #[tokio::test]
 async fn migrating_again_changes_nothing() {
