@@ -21,8 +21,7 @@ use url::Url;
 
 pub(crate) use environment::Environment;
 pub(crate) use service::{
-    AlertSettings, AuthSettings, LimitSettings, ServerSettings, StorageSettings, TokenAlgorithm,
-    WebhookSettings, WorkerSettings,
+    AlertSettings, AuthSettings, TokenAlgorithm, WebhookSettings, WorkerSettings,
 };
 pub(crate) use settings::{ProviderSettings, Settings};
 

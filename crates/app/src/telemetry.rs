@@ -2,6 +2,11 @@
 //!
 //! The command line stays quiet by itself, so that progress and results can be read; `LOG_LEVEL` turns the log on.
 //! It is JSON when `LOG_FORMAT=json` or when nobody reads along (standard error is not a terminal).
+//!
+//! A service logs to standard output, where what runs it collects the lines.
+
+mod json_lines;
+mod traces;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
@@ -11,11 +16,15 @@ use std::sync::Mutex;
 use indicatif::MultiProgress;
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::config::Config;
+use crate::failure::Failure;
+use json_lines::JsonLines;
+pub(crate) use traces::Traces;
 
 /// What goes into the file when `LOG_LEVEL` does not say.
 const FILE_LEVEL: &str = "info";
@@ -53,6 +62,41 @@ pub(crate) fn init(config: &Config, bars: &MultiProgress) {
         .with(screen)
         .with(file.ok())
         .try_init();
+}
+
+/// Begins to log as a service does: lines on standard output, readable in a terminal, JSON elsewhere or with
+/// `LOG_FORMAT=json`; and to send traces if an endpoint for them is set.
+///
+/// # Errors
+/// [`Failure`] if the endpoint cannot be used.
+pub(crate) fn init_service(config: &Config) -> Result<Traces, Failure> {
+    let level = config.log_level.as_deref().unwrap_or(FILE_LEVEL);
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = if config.log_json || !io::stdout().is_terminal() {
+        tracing_subscriber::fmt::layer()
+            .fmt_fields(JsonFields::new())
+            .event_format(JsonLines)
+            .with_writer(io::stdout)
+            .with_filter(filter(level))
+            .boxed()
+    } else {
+        tracing_subscriber::fmt::layer()
+            .with_writer(io::stdout)
+            .with_filter(filter(level))
+            .boxed()
+    };
+    let (traces, spans) = match &config.otlp_endpoint {
+        Some(endpoint) => {
+            let (traces, tracer) = Traces::start(endpoint).map_err(Failure::setup)?;
+            let layer = tracing_opentelemetry::layer()
+                .with_tracer(tracer)
+                .with_filter(filter(FILE_LEVEL));
+            (traces, Some(layer))
+        }
+        None => (Traces::unwanted(), None),
+    };
+    // Err means that a log is there already, which is as good.
+    let _ = tracing_subscriber::registry().with(lines).with(spans).try_init();
+    Ok(traces)
 }
 
 /// A level or a list of directives; what cannot be read counts as `info`. Chatty libraries stay at `warn`.

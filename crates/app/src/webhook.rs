@@ -6,6 +6,8 @@
 mod address;
 mod sender;
 mod signature;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::WebhookSettings;
 use crate::failure::Failure;
 use crate::metrics::Metrics;
-pub(crate) use sender::{Sender, Sent, TargetError, check_target};
+pub(crate) use sender::{Sender, Sent, check_target};
 use signature::sign;
 
 /// Deliveries at once in one process.

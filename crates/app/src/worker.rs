@@ -6,6 +6,8 @@ mod context;
 mod everybody;
 mod leases;
 mod models;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::sync::Arc;

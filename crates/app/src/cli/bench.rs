@@ -3,6 +3,7 @@
 mod embedded;
 mod orchestration;
 mod repair;
+mod service;
 
 use std::path::PathBuf;
 
@@ -29,6 +30,8 @@ enum Subject {
     Repair,
     /// The whole pipeline with a provider that takes exactly 2 s a call, 8 sections
     Orchestration,
+    /// The API and the worker: starts with many clients, progress, 200 generations at once, memory
+    Service,
     /// The embedded model: prompt and answer tokens a second
     Embedded,
 }
@@ -40,6 +43,7 @@ impl Bench {
         match self.subject {
             Some(Subject::Repair) => print(&repair::measure()?)?,
             Some(Subject::Orchestration) => print(&orchestration::measure(config).await?)?,
+            Some(Subject::Service) => print(&Box::pin(service::measure(config)).await?)?,
             Some(Subject::Embedded) => print(&embedded::measure(config, self.model).await?)?,
             None => {
                 print(&repair::measure()?)?;

@@ -56,6 +56,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) lease_secs: u64,
     /// A stage without any progress for so long is interrupted, in seconds (service 4.5).
     pub(crate) stall_secs: u64,
+    /// Where a process of `coursewright worker` serves `/metrics` and `/healthz`; default: nowhere.
+    pub(crate) metrics_bind: Option<SocketAddr>,
 }
 
 impl Default for WorkerSettings {
@@ -64,6 +66,7 @@ impl Default for WorkerSettings {
             concurrency: 8,
             lease_secs: 45,
             stall_secs: 120,
+            metrics_bind: None,
         }
     }
 }

@@ -21,14 +21,14 @@ use super::address::is_public;
 const LONGEST_ANSWER: usize = 1024;
 /// A TCP and TLS handshake that takes longer than this counts as failed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest URL that is accepted, in bytes.
-const LONGEST_URL: usize = 2048;
+/// The longest URL that is accepted, in bytes: what the database holds.
+const LONGEST_URL: usize = 2000;
 
 /// Why a target is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TargetError {
     /// It is not an absolute URL with a host, or too long.
-    #[error("the address of a webhook must be an absolute URL of at most 2048 bytes")]
+    #[error("the address of a webhook must be an absolute URL of at most 2000 bytes")]
     NotAUrl,
     /// It is not https.
     #[error("the address of a webhook must begin with https://")]
