@@ -168,7 +168,7 @@ pub(crate) mod tests {
 
     #[test]
     fn files_that_would_be_written_outside_are_refused() {
-        for name in ["../../etc/passwd", "/etc/passwd"] {
+        for name in ["../../etc/passwd", "word/../../passwd"] {
             let found = checked(
                 &archive(&[(TYPES_FILE, &types(FileType::Docx)), (name, b"root")]),
                 FileType::Docx,
