@@ -44,6 +44,7 @@ pub(super) fn procedures() -> Vec<Procedure> {
             upload_file,
         )
         .fails(&[UPLOAD_ERRORS, &[ErrorCode::InvalidBase64]].concat())
+        .holds_file()
         .example(json!({
             "courseId": "0198a000-0000-7000-8000-000000000001",
             "filename": "plan.md",

@@ -1,0 +1,381 @@
+//! The tRPC face: the wire protocol of `@trpc/client` 11 with `httpLink`, `httpBatchLink` and `httpSubscriptionLink`.
+//!
+//! Queries are GET with `?input=`, mutations POST with a JSON body; `?batch=1` carries several, their paths joined by
+//! commas, their inputs in one object by index. Several statuses in one batch are a 207. Subscriptions are server-sent
+//! events whose names are those of `@trpc/server` (`stream/sse.ts`): `connected`, `ping`, `serialized-error`, `return`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header, request};
+use axum::response::sse::Event;
+use axum::response::{IntoResponse, Response};
+use futures::stream::{self, StreamExt};
+use serde_json::{Map, Value, json};
+
+use super::error;
+use super::middleware::CountedAs;
+use super::request::{Knock, Origin, body_limit, json_body, parameters, parse_json};
+use super::rest::with_last_event_id;
+use super::sse::{self, Dialect, json_event};
+use crate::procedures::error::{ApiError, ErrorCode};
+use crate::procedures::words::Text;
+use crate::procedures::{self, Kind, Procedure, StreamItem};
+use crate::service::Service;
+
+/// The most calls of one batch.
+const BATCH_MAX: usize = 100;
+/// So many calls of one batch run at once: a batch must not take all connections of the database.
+const BATCH_PARALLEL: usize = 4;
+/// A client that hears nothing for so long connects again, in milliseconds: twice the pause between signs of life.
+const RECONNECT_AFTER_MS: u32 = 30_000;
+
+/// What a request asks for.
+struct Asked {
+    paths: Vec<String>,
+    is_batch: bool,
+    parameters: Vec<(String, String)>,
+}
+
+impl Asked {
+    fn of(path: &str, query: Option<&str>) -> Self {
+        let parameters = parameters(query);
+        let is_batch = parameters
+            .iter()
+            .any(|(name, value)| name == "batch" && value == "1");
+        let paths = if is_batch {
+            path.split(',').map(str::to_owned).collect()
+        } else {
+            vec![path.to_owned()]
+        };
+        Self {
+            paths,
+            is_batch,
+            parameters,
+        }
+    }
+
+    fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters
+            .iter()
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The one subscription that is asked for.
+    fn subscription(&self) -> Option<&'static Procedure> {
+        let procedure = procedures::find(self.paths.first()?).ok()?;
+        (!self.is_batch && procedure.kind == Kind::Subscription).then_some(procedure)
+    }
+}
+
+/// Answers `/trpc/<procedure>[,<procedure>...]`.
+pub(super) async fn handle(
+    State(service): State<Arc<Service>>,
+    Path(path): Path<String>,
+    request: Request,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let origin = Origin::of(&parts.extensions);
+    if parts.method == Method::HEAD {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let asked = Asked::of(&path, parts.uri.query());
+    if let Some(secret) = connection_token(&asked) {
+        parts.headers.entry(header::AUTHORIZATION).or_insert(secret);
+    }
+    let inputs = if asked.paths.len() > BATCH_MAX {
+        Err(ApiError::field(
+            "batch",
+            format!("must have at most {BATCH_MAX} calls, not {}", asked.paths.len()),
+        ))
+    } else {
+        let with_file = asked.paths.iter().filter_map(|path| procedures::find(path).ok());
+        let limit = body_limit(&service, with_file.max_by_key(|procedure| procedure.holds_file));
+        inputs(&asked, &parts, body, limit).await
+    };
+    let knock = Knock::identify(service, origin, &parts.method, parts.headers).await;
+    let mut response = if let Some(procedure) = asked.subscription() {
+        let mut response = subscribe(&asked, procedure, &parts.method, inputs, &knock).await;
+        response.extensions_mut().insert(CountedAs(procedure.name));
+        response
+    } else {
+        answer_all(&asked, &parts.method, inputs, &knock).await
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::VARY, HeaderValue::from_static("trpc-accept, accept"));
+    headers.extend(knock.reply_headers());
+    response
+}
+
+/// A token of `connectionParams`, for clients that cannot set headers: browsers with an `EventSource`.
+fn connection_token(asked: &Asked) -> Option<HeaderValue> {
+    let parameters: Map<String, Value> = serde_json::from_str(asked.parameter("connectionParams")?).ok()?;
+    let token = ["authorization", "Authorization", "token"]
+        .iter()
+        .find_map(|name| parameters.get(*name)?.as_str())?;
+    let value = if token.contains(' ') {
+        token.to_owned()
+    } else {
+        format!("Bearer {token}")
+    };
+    let mut value = HeaderValue::from_str(&value).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// One input a call; none is `null`.
+async fn inputs(
+    asked: &Asked,
+    parts: &request::Parts,
+    body: Body,
+    limit: usize,
+) -> Result<Vec<Value>, ApiError> {
+    let whole = if parts.method == Method::POST {
+        json_body(&parts.headers, body, limit).await?
+    } else {
+        match asked.parameter("input") {
+            Some(text) => parse_json(text.as_bytes())?,
+            None => Value::Null,
+        }
+    };
+    if !asked.is_batch {
+        return Ok(vec![whole]);
+    }
+    let mut fields = match whole {
+        Value::Object(fields) => fields,
+        Value::Null => Map::new(),
+        _ => {
+            return Err(ApiError::field(
+                "",
+                "the inputs of a batch are an object by index",
+            ));
+        }
+    };
+    Ok((0..asked.paths.len())
+        .map(|index| fields.remove(&index.to_string()).unwrap_or(Value::Null))
+        .collect())
+}
+
+async fn answer_all(
+    asked: &Asked,
+    method: &Method,
+    inputs: Result<Vec<Value>, ApiError>,
+    knock: &Knock,
+) -> Response {
+    let inputs = match inputs {
+        Ok(inputs) => inputs,
+        // The protocol gives one error for a request that cannot be read, batch or not.
+        Err(failed) => return single(&asked.paths.join(","), Err(failed), method, knock),
+    };
+    let mut calls = Vec::with_capacity(inputs.len());
+    for (path, input) in asked.paths.iter().zip(inputs) {
+        calls.push(answer(asked, path, method, input, knock));
+    }
+    let answers: Vec<_> = stream::iter(calls).buffered(BATCH_PARALLEL).collect().await;
+    let mut outcomes: Vec<_> = asked.paths.iter().zip(answers).collect();
+    if !asked.is_batch
+        && let Some((path, outcome)) = outcomes.pop()
+    {
+        let counted = procedures::find(path).map(|procedure| CountedAs(procedure.name));
+        let mut response = single(path, outcome, method, knock);
+        if let Ok(name) = counted {
+            response.extensions_mut().insert(name);
+        }
+        return response;
+    }
+    let mut statuses: Vec<StatusCode> = outcomes.iter().map(|(_, outcome)| status(outcome)).collect();
+    statuses.dedup();
+    let status = match statuses.as_slice() {
+        [only] => *only,
+        _ => StatusCode::MULTI_STATUS,
+    };
+    let envelopes: Vec<Value> = outcomes
+        .iter()
+        .map(|(path, outcome)| envelope(path, outcome, knock))
+        .collect();
+    let mut response = (status, Json(envelopes)).into_response();
+    for (_, outcome) in &outcomes {
+        if let Err(failed) = outcome {
+            error::decorate(&mut response, failed, &knock.origin().request_id);
+        }
+    }
+    response.extensions_mut().insert(CountedAs("batch"));
+    response
+}
+
+async fn answer(
+    asked: &Asked,
+    path: &str,
+    method: &Method,
+    input: Value,
+    knock: &Knock,
+) -> Result<Value, ApiError> {
+    let procedure = procedures::find(path)?;
+    check_method(procedure, method)?;
+    if asked.is_batch && procedure.kind == Kind::Subscription {
+        return Err(ApiError::field(
+            "batch",
+            "a subscription cannot be part of a batch",
+        ));
+    }
+    procedure.answer(knock.call(procedure)?, input).await
+}
+
+fn check_method(procedure: &Procedure, method: &Method) -> Result<(), ApiError> {
+    let wanted = match procedure.kind {
+        Kind::Query | Kind::Subscription => Method::GET,
+        Kind::Mutation => Method::POST,
+    };
+    if *method == wanted {
+        return Ok(());
+    }
+    let (name, wanted) = (procedure.name, wanted.as_str());
+    Err(ApiError::new(ErrorCode::MethodNotAllowed).says(Text::new(
+        format!("'{name}' is called with {wanted}, not {method}."),
+        format!("'{name}' вызывается методом {wanted}, а не {method}."),
+    )))
+}
+
+fn single(path: &str, outcome: Result<Value, ApiError>, method: &Method, knock: &Knock) -> Response {
+    let mut response = (status(&outcome), Json(envelope(path, &outcome, knock))).into_response();
+    if let Err(failed) = &outcome {
+        error::decorate(&mut response, failed, &knock.origin().request_id);
+        if failed.code == ErrorCode::MethodNotAllowed {
+            let other = if *method == Method::GET { "POST" } else { "GET" };
+            response
+                .headers_mut()
+                .insert(header::ALLOW, HeaderValue::from_static(other));
+        }
+    }
+    response
+}
+
+fn status(outcome: &Result<Value, ApiError>) -> StatusCode {
+    match outcome {
+        Ok(_) => StatusCode::OK,
+        Err(failed) => error::status(failed),
+    }
+}
+
+fn envelope(path: &str, outcome: &Result<Value, ApiError>, knock: &Knock) -> Value {
+    match outcome {
+        Ok(output) => json!({ "result": { "data": output } }),
+        Err(failed) => json!({ "error": shape(path, failed, knock.origin()) }),
+    }
+}
+
+/// An error as tRPC shapes it. What is ours beside the protocol: the stable code, details, the request's id.
+fn shape(path: &str, failed: &ApiError, origin: &Origin) -> Value {
+    let rpc = failed.code.rpc();
+    let mut data = json!({
+        "code": rpc.as_str(),
+        "httpStatus": failed.code.status(),
+        "path": path,
+        "errorCode": failed.code.as_str(),
+        "requestId": origin.request_id,
+    });
+    if let Some(details) = &failed.details {
+        data["details"] = details.clone();
+    }
+    json!({ "message": failed.text.spoken(origin.speech), "code": rpc.number(), "data": data })
+}
+
+/// A subscription's errors are events too: a browser's `EventSource` cannot read the body of another status.
+async fn subscribe(
+    asked: &Asked,
+    procedure: &'static Procedure,
+    method: &Method,
+    inputs: Result<Vec<Value>, ApiError>,
+    knock: &Knock,
+) -> Response {
+    let begun = async {
+        check_method(procedure, method)?;
+        let input = inputs?.pop().unwrap_or(Value::Null);
+        let call = knock.call(procedure)?;
+        let last_event_id = call
+            .header("last-event-id")
+            .or_else(|| asked.parameter("lastEventId"))
+            .or_else(|| asked.parameter("Last-Event-Id"));
+        let input = with_last_event_id(input, last_event_id);
+        procedure.subscribe(call, input).await
+    };
+    let items = match begun.await {
+        Ok(items) => items,
+        Err(failed) if failed.code == ErrorCode::MethodNotAllowed => {
+            return single(procedure.name, Err(failed), method, knock);
+        }
+        Err(failed) => stream::iter([Err(failed)]).boxed(),
+    };
+    let dialect = Trpc {
+        path: procedure.name,
+        origin: knock.origin().clone(),
+    };
+    sse::response(items, dialect)
+}
+
+/// The events of `@trpc/server`.
+struct Trpc {
+    path: &'static str,
+    origin: Origin,
+}
+
+impl Dialect for Trpc {
+    fn hello(&self) -> Event {
+        let options = json!({ "reconnectAfterInactivityMs": RECONNECT_AFTER_MS });
+        json_event(Some("connected"), None, &options.to_string())
+    }
+
+    fn item(&self, item: &StreamItem) -> Event {
+        json_event(None, item.id.as_deref(), &item.data.to_string())
+    }
+
+    fn ping(&self) -> Event {
+        json_event(Some("ping"), None, "")
+    }
+
+    fn end(&self) -> Event {
+        json_event(Some("return"), None, "")
+    }
+
+    fn failure(&self, error: &ApiError) -> Event {
+        let shape = shape(self.path, error, &self.origin);
+        json_event(Some("serialized-error"), None, &shape.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_marked_and_split() {
+        let one = Asked::of("generation.test", Some("input=%7B%7D"));
+        assert!(!one.is_batch && one.paths == ["generation.test"]);
+        assert_eq!(one.parameter("input"), Some("{}"));
+        let two = Asked::of("a.b,c.d", Some("batch=1&input=%7B%7D"));
+        assert!(two.is_batch && two.paths == ["a.b", "c.d"]);
+        // Without the mark a comma belongs to the name, which then is unknown.
+        assert_eq!(Asked::of("a.b,c.d", None).paths, ["a.b,c.d"]);
+    }
+
+    #[test]
+    fn a_token_may_come_as_a_connection_parameter() {
+        let token = |parameters: &str| {
+            let query: String = url::form_urlencoded::Serializer::new(String::new())
+                .append_pair("connectionParams", parameters)
+                .finish();
+            connection_token(&Asked::of("a.b", Some(&query))).map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(token(r#"{"token":"abc"}"#).as_deref(), Some("Bearer abc"));
+        assert_eq!(
+            token(r#"{"authorization":"Bearer abc"}"#).as_deref(),
+            Some("Bearer abc")
+        );
+        assert_eq!(token(r#"{"other":"abc"}"#), None);
+        assert_eq!(token("null"), None);
+        assert_eq!(token("{"), None);
+    }
+}

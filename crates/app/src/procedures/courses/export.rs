@@ -1,0 +1,107 @@
+//! `courses.export`.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use domain::id::CourseId;
+use formats::export::{CourseView, Format, export};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use store::lesson::list_lessons;
+
+use super::get_as_insider;
+use crate::procedures::Call;
+use crate::procedures::error::{ApiError, ErrorCode};
+use crate::procedures::words::Text;
+
+/// Which course, as which kind of file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ExportInput {
+    /// The course.
+    course_id: CourseId,
+    /// The kind of file.
+    #[schemars(extend("enum" = format_names()))]
+    format: String,
+}
+
+fn format_names() -> Vec<&'static str> {
+    Format::ALL.iter().map(|format| format.as_str()).collect()
+}
+
+/// A file.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ExportedFile")]
+pub(super) struct ExportOutput {
+    /// A name for saving it.
+    file_name: String,
+    /// Its media type.
+    media_type: &'static str,
+    /// How `content` is written.
+    encoding: Encoding,
+    /// The file.
+    content: String,
+}
+
+/// How bytes stand in JSON.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "FileEncoding")]
+enum Encoding {
+    /// As text.
+    Utf8,
+    /// In base64 (RFC 4648, 4).
+    Base64,
+}
+
+/// Writes a course as a file.
+pub(super) async fn export_course(call: Call, input: ExportInput) -> Result<ExportOutput, ApiError> {
+    let actor = call.actor()?;
+    let id = input.course_id;
+    let format = Format::from_name(&input.format)
+        .ok_or_else(|| ApiError::field("format", format!("must be one of {}", format_names().join(", "))))?;
+    let (course, lessons) = call
+        .service
+        .store
+        .with_tenant(&actor, async move |tx| {
+            let course = get_as_insider(tx, &actor, id).await?;
+            Ok((course, list_lessons(tx, id).await?))
+        })
+        .await?;
+    let Some(structure) = &course.structure else {
+        return Err(ApiError::new(ErrorCode::GenerationNotCompleted).says(Text::new(
+            "The course has no structure yet.",
+            "У курса ещё нет структуры.",
+        )));
+    };
+    let lessons: BTreeMap<_, _> = lessons
+        .into_iter()
+        .filter_map(|lesson| Some((lesson.lesson_number, lesson.content?)))
+        .collect();
+    let file = export(
+        format,
+        &CourseView {
+            inputs: &course.inputs,
+            structure,
+            lessons: &lessons,
+            notice: None,
+            generated_at: course.updated_at,
+            analysis: course.analysis.as_ref(),
+            metadata: course.metadata.as_ref(),
+            quality: course.quality.as_ref(),
+        },
+    )
+    .map_err(|error| ApiError::internal(&error))?;
+    let (encoding, content) = match String::from_utf8(file.bytes) {
+        Ok(text) => (Encoding::Utf8, text),
+        Err(binary) => (Encoding::Base64, STANDARD.encode(binary.into_bytes())),
+    };
+    Ok(ExportOutput {
+        file_name: file.file_name,
+        media_type: file.media_type,
+        encoding,
+        content,
+    })
+}

@@ -1,0 +1,341 @@
+//! Starting: `generation.initiate` and making a part anew (service 4.2). One transaction; what is done after a failure
+//! is only to write down that it failed.
+
+use domain::course::CourseInputs;
+use domain::generation::GenerationScope;
+use domain::id::{CourseId, GenerationId, JobId};
+use domain::user::Actor;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use store::course::{get_course, insert_course};
+use store::error::StoreError;
+use store::generation::lifecycle::{NewGeneration, start_generation};
+use store::metric::{Event, NewMetric, Severity, insert_metric};
+
+use super::limits::Bounds;
+use crate::procedures::Call;
+use crate::procedures::courses::fields::{CourseFields, checked};
+use crate::procedures::error::{ApiError, ErrorCode};
+use crate::procedures::words::Text;
+use crate::webhook::check_target;
+
+/// The header that may carry the idempotency key.
+const IDEMPOTENCY_HEADER: &str = "idempotency-key";
+/// The longest idempotency key, in characters.
+const KEY_MAX: usize = 200;
+/// The largest number of a section or a lesson that is looked for.
+const PART_MAX: u32 = 10_000;
+
+/// A course to generate: one that exists, or the fields of a new one.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("additionalProperties" = false, "anyOf" = [{ "required": ["courseId"] }, { "required": ["title"] }]))]
+pub(super) struct InitiateInput {
+    /// The course; without it, one is made of the other fields.
+    course_id: Option<CourseId>,
+    /// An https address that hears of the end.
+    #[schemars(length(min = 1, max = 2000))]
+    webhook_url: Option<String>,
+    /// A second start with the same key gives the first one's answer. The same as the header `Idempotency-Key`.
+    #[schemars(length(min = 1, max = KEY_MAX))]
+    idempotency_key: Option<String>,
+    /// The title of a new course.
+    #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
+    title: Option<String>,
+    /// Everything else of a new course.
+    #[serde(flatten)]
+    fields: CourseFields,
+}
+
+/// A section to make anew.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct SectionInput {
+    /// The course.
+    course_id: CourseId,
+    /// The number of the section in the course, from 1.
+    #[schemars(range(min = 1, max = PART_MAX))]
+    section_number: u32,
+    /// What is to be otherwise.
+    #[schemars(length(min = 1, max = 2000))]
+    instruction: Option<String>,
+    /// An https address that hears of the end.
+    #[schemars(length(min = 1, max = 2000))]
+    webhook_url: Option<String>,
+    /// A second start with the same key gives the first one's answer.
+    #[schemars(length(min = 1, max = KEY_MAX))]
+    idempotency_key: Option<String>,
+}
+
+/// A lesson to write anew.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct LessonInput {
+    /// The course.
+    course_id: CourseId,
+    /// The number of the lesson in the course, from 1.
+    #[schemars(range(min = 1, max = PART_MAX))]
+    lesson_number: u32,
+    /// What is to be otherwise.
+    #[schemars(length(min = 1, max = 2000))]
+    instruction: Option<String>,
+    /// An https address that hears of the end.
+    #[schemars(length(min = 1, max = 2000))]
+    webhook_url: Option<String>,
+    /// A second start with the same key gives the first one's answer.
+    #[schemars(length(min = 1, max = KEY_MAX))]
+    idempotency_key: Option<String>,
+}
+
+/// A generation that was started, or goes on.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "StartedGeneration")]
+pub(super) struct Started {
+    /// The job that waits now.
+    job_id: JobId,
+    /// The course.
+    course_id: CourseId,
+    /// The generation.
+    generation_id: GenerationId,
+    /// Always `queued`.
+    status: &'static str,
+    /// A sentence for people.
+    message: String,
+    /// What the author should know of the fields of a new course.
+    warnings: Vec<String>,
+}
+
+impl Started {
+    /// The answer.
+    pub(super) fn new(call: &Call, course_id: CourseId, generation_id: GenerationId, job_id: JobId) -> Self {
+        let span = tracing::Span::current();
+        span.record("course_id", tracing::field::display(course_id));
+        span.record("generation_id", tracing::field::display(generation_id));
+        span.record("job_id", tracing::field::display(job_id));
+        let text = Text::new(
+            "The generation of the course has started",
+            "Генерация курса инициализирована",
+        );
+        Self {
+            job_id,
+            course_id,
+            generation_id,
+            status: "queued",
+            message: text.fixed().spoken(call.speech).to_owned(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// Which course a start is about.
+enum Subject {
+    Known(CourseId),
+    New(Box<CourseInputs>),
+}
+
+/// What every start says.
+struct Wish {
+    subject: Subject,
+    scope: GenerationScope,
+    webhook_url: Option<String>,
+    idempotency_key: Option<String>,
+}
+
+/// Starts a generation of a course, or makes a course and starts.
+pub(super) async fn initiate(call: Call, input: InitiateInput) -> Result<Started, ApiError> {
+    let (subject, warnings) = match (input.course_id, input.title) {
+        (Some(id), None) => (Subject::Known(id), Vec::new()),
+        (None, Some(title)) => {
+            let (inputs, warnings) = checked(&call, title, input.fields)?;
+            (Subject::New(Box::new(inputs)), warnings)
+        }
+        (Some(_), Some(_)) => {
+            return Err(ApiError::field(
+                "title",
+                "is for a new course: leave out courseId or title",
+            ));
+        }
+        (None, None) => {
+            return Err(ApiError::field(
+                "courseId",
+                "is required, or the title of a new course",
+            ));
+        }
+    };
+    let wish = Wish {
+        subject,
+        scope: GenerationScope::Whole,
+        webhook_url: input.webhook_url,
+        idempotency_key: input.idempotency_key,
+    };
+    let mut started = start(&call, wish).await?;
+    started.warnings = warnings;
+    Ok(started)
+}
+
+/// Makes one section anew.
+pub(super) async fn regenerate_section(call: Call, input: SectionInput) -> Result<Started, ApiError> {
+    let wish = Wish {
+        subject: Subject::Known(input.course_id),
+        scope: GenerationScope::Section {
+            number: input.section_number,
+            instruction: input.instruction,
+        },
+        webhook_url: input.webhook_url,
+        idempotency_key: input.idempotency_key,
+    };
+    start(&call, wish).await
+}
+
+/// Writes the text of one lesson anew.
+pub(super) async fn regenerate_lesson(call: Call, input: LessonInput) -> Result<Started, ApiError> {
+    let wish = Wish {
+        subject: Subject::Known(input.course_id),
+        scope: GenerationScope::Lesson {
+            number: input.lesson_number,
+            instruction: input.instruction,
+        },
+        webhook_url: input.webhook_url,
+        idempotency_key: input.idempotency_key,
+    };
+    start(&call, wish).await
+}
+
+async fn start(call: &Call, wish: Wish) -> Result<Started, ApiError> {
+    let actor = call.actor()?;
+    let service = &call.service;
+    if let Some(url) = &wish.webhook_url {
+        check_target(url, service.config.settings.webhooks.allow_private_targets)
+            .map_err(|refusal| ApiError::field("webhookUrl", refusal.to_string()))?;
+    }
+    let key = idempotency_key(call, wish.idempotency_key)?;
+    let known = match &wish.subject {
+        Subject::Known(id) => Some(*id),
+        Subject::New(_) => None,
+    };
+    let seed = rand::random();
+    let options = json!({ "request_id": call.request_id });
+    let outcome = async {
+        let bounds = Bounds::of(service).await?;
+        let (subject, scope, webhook_url) = (wish.subject, wish.scope, wish.webhook_url);
+        service
+            .store
+            .with_tenant(&actor, async move |tx| {
+                let (course_id, budget) = match &subject {
+                    Subject::Known(id) => (*id, get_course(tx, *id).await?.inputs.budget),
+                    Subject::New(inputs) => (insert_course(tx, inputs).await?.id, inputs.budget),
+                };
+                let tier = bounds.tier(tx).await?;
+                let limits = bounds.limits(tier);
+                let new = NewGeneration {
+                    course_id,
+                    budget: budget.min(tier.generation_budget),
+                    seed,
+                    options: options.clone(),
+                    scope: scope.clone(),
+                    user_limit: limits.user,
+                    global_limit: limits.global,
+                    idempotency_key: key.clone(),
+                    webhook_url: webhook_url.clone(),
+                };
+                Ok((course_id, start_generation(tx, &new).await?))
+            })
+            .await
+    };
+    match outcome.await {
+        Ok((course_id, started)) => Ok(Started::new(
+            call,
+            course_id,
+            started.generation_id,
+            started.job_id,
+        )),
+        Err(failed) => {
+            write_down(call, &actor, known, &failed).await;
+            Err(refusal(failed))
+        }
+    }
+}
+
+/// The key of the input or of the header.
+fn idempotency_key(call: &Call, given: Option<String>) -> Result<Option<String>, ApiError> {
+    let key = given.or_else(|| call.header(IDEMPOTENCY_HEADER).map(str::to_owned));
+    if let Some(key) = &key
+        && !(1..=KEY_MAX).contains(&key.chars().count())
+    {
+        return Err(ApiError::field(
+            "Idempotency-Key",
+            format!("must have 1 to {KEY_MAX} characters, not {}", key.chars().count()),
+        ));
+    }
+    Ok(key)
+}
+
+/// What the caller hears.
+fn refusal(failed: StoreError) -> ApiError {
+    if let StoreError::Conflict(reason) = &failed {
+        let is_active = reason.contains("active");
+        return ApiError::new(if is_active {
+            ErrorCode::GenerationActive
+        } else {
+            ErrorCode::Conflict
+        });
+    }
+    let error = ApiError::from(failed);
+    if error.is_fault() {
+        let text = Text::new(
+            "The generation of the course could not be started. Try again later.",
+            "Не удалось инициализировать генерацию курса. Попробуйте позже.",
+        );
+        return error.says(text.fixed());
+    }
+    error
+}
+
+/// What the operator hears: a limit that was hit, a second start, a start that was rolled back (service 4.7).
+async fn write_down(call: &Call, actor: &Actor, course_id: Option<CourseId>, failed: &StoreError) {
+    let (event, severity, metadata) = match failed {
+        StoreError::TooManyGenerations {
+            tier,
+            user_limit,
+            current_user_jobs,
+            global_limit,
+            global_active_jobs,
+        } => (
+            Event::ConcurrencyLimitHit,
+            Severity::Warn,
+            json!({
+                "tier": tier,
+                "user_limit": user_limit,
+                "current_user_jobs": current_user_jobs,
+                "global_limit": global_limit,
+                "global_active_jobs": global_active_jobs,
+            }),
+        ),
+        StoreError::Conflict(reason) if reason.contains("active") => {
+            (Event::DuplicateJobDetected, Severity::Info, json!({}))
+        }
+        StoreError::Database(_) => (
+            Event::JobRollback,
+            Severity::Error,
+            json!({ "request_id": call.request_id }),
+        ),
+        _ => return,
+    };
+    let metric = NewMetric {
+        user_id: Some(actor.user_id),
+        organization_id: Some(actor.organization_id),
+        course_id,
+        metadata,
+        ..NewMetric::new(event, severity)
+    };
+    let written = call
+        .service
+        .store
+        .with_system(async move |tx| insert_metric(tx, &metric).await)
+        .await;
+    if let Err(error) = written {
+        tracing::warn!(%error, "an event could not be written down");
+    }
+}

@@ -1,0 +1,83 @@
+//! What every request and every task of the running program shares.
+
+mod capacity;
+pub(crate) mod estimates;
+pub(crate) mod progress;
+mod tiers;
+
+use std::sync::Arc;
+
+use domain::clock::Clock;
+use store::Store;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::Authenticator;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::metrics::Metrics;
+use crate::upload::{Uploads, open_blobs};
+use capacity::CapacityCache;
+use estimates::Estimates;
+use progress::ProgressHub;
+use tiers::TierCache;
+
+/// The parts of a running service. One a process, shared by API, pages and tasks.
+#[derive(Debug)]
+pub(crate) struct Service {
+    /// The database.
+    pub(crate) store: Arc<Store>,
+    /// What is configured.
+    pub(crate) config: Arc<Config>,
+    /// The time.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Says who calls.
+    pub(crate) auth: Authenticator,
+    /// Takes files in.
+    pub(crate) uploads: Uploads,
+    /// The limits of tiers.
+    pub(crate) tiers: TierCache,
+    /// What the workers can do at once.
+    pub(crate) capacity: CapacityCache,
+    /// How long stages take.
+    pub(crate) estimates: Estimates,
+    /// Who waits for the progress of which course.
+    pub(crate) progress: Arc<ProgressHub>,
+    /// Figures for Prometheus.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Tasks that outlive a request; awaited at the end of the process.
+    pub(crate) tasks: TaskTracker,
+    /// Cancelled when the process is to end: streams close, tasks stop.
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Service {
+    /// Puts the parts together and starts what runs beside the requests.
+    ///
+    /// # Errors
+    /// [`Failure`] if a setting is wrong, a folder cannot be used, or the database refuses.
+    pub(crate) async fn start(
+        store: Arc<Store>,
+        config: Arc<Config>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, Failure> {
+        let tasks = TaskTracker::new();
+        let blobs = open_blobs(&config)?;
+        let service = Arc::new(Self {
+            auth: Authenticator::start(&config, Arc::clone(&store), Arc::clone(&clock)).await?,
+            uploads: Uploads::new(&config, Arc::clone(&store), blobs, tasks.clone())?,
+            tiers: TierCache::default(),
+            capacity: CapacityCache::default(),
+            estimates: Estimates::default(),
+            progress: Arc::default(),
+            metrics: Metrics::new(),
+            store,
+            config,
+            clock,
+            tasks,
+            shutdown: CancellationToken::new(),
+        });
+        service.tasks.spawn(progress::listen(Arc::clone(&service)));
+        Ok(service)
+    }
+}
