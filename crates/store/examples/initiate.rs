@@ -26,15 +26,16 @@ use tokio::task::JoinSet;
 
 #[tokio::main]
 async fn main() {
-    let mut arguments = std::env::args().skip(1).map(|number| number.parse::<u32>().unwrap());
+    let mut arguments = std::env::args()
+        .skip(1)
+        .map(|number| number.parse::<u32>().unwrap());
     let clients = arguments.next().unwrap_or(32);
     let starts = arguments.next().unwrap_or(50);
-    let folder = tempfile::Builder::new().prefix("cw-").tempdir_in("/var/tmp").unwrap();
-    std::fs::set_permissions(
-        folder.path(),
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )
-    .unwrap();
+    let folder = tempfile::Builder::new()
+        .prefix("cw-")
+        .tempdir_in("/var/tmp")
+        .unwrap();
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let config = StoreConfig {
         database_url: None,
         cluster: ClusterConfig {
@@ -58,7 +59,7 @@ async fn main() {
                     options: serde_json::json!({}),
                     scope: GenerationScope::Whole,
                     user_limit: Some(100_000),
-                    global_limit: Some(100_000),
+                    global_limit: Some(2_000),
                     idempotency_key: None,
                     webhook_url: None,
                 };
@@ -74,7 +75,9 @@ async fn main() {
     let mut latencies: Vec<Duration> = tasks.join_all().await.into_iter().flatten().collect();
     let wall = begun.elapsed().as_secs_f64();
     latencies.sort();
-    let at = |share: usize| latencies[(latencies.len() * share / 100).min(latencies.len() - 1)].as_secs_f64() * 1e3;
+    let at = |share: usize| {
+        latencies[(latencies.len() * share / 100).min(latencies.len() - 1)].as_secs_f64() * 1e3
+    };
     println!(
         "{clients} clients, {} starts: {:.0}/s, p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms",
         latencies.len(),

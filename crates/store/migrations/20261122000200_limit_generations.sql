@@ -10,21 +10,23 @@ create table public.generation_slots (
   number int primary key check (number >= 1),
   generation_id uuid unique references public.generations on delete set null deferrable initially deferred
 );
+create index generation_slots_taken on public.generation_slots (number) where generation_id is not null;
+create index generation_slots_free on public.generation_slots (number) where generation_id is null;
 alter table public.generation_slots enable row level security;
 alter table public.generation_slots force row level security;
 create policy service_all on public.generation_slots to service_role using (true) with check (true);
 grant select, insert, update, delete on public.generation_slots to service_role;
 
--- Takes a place for a generation; false if all are taken. Only active generations are given one.
+-- Takes a place for a generation that is about to be active; false if all are taken.
 create function app.take_generation_slot(generation uuid, global_limit int) returns boolean language plpgsql as $$
 declare
   highest int;
   taken int;
 begin
-  if global_limit is null or exists (select from public.generation_slots where generation_id = generation) then
+  if global_limit is null then
     return true;
   end if;
-  if (select count(*) from public.generation_slots) < global_limit then
+  if coalesce((select max(number) from public.generation_slots), 0) < global_limit then
     insert into public.generation_slots (number) select generate_series(1, global_limit)
     on conflict (number) do nothing;
   end if;

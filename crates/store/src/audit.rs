@@ -33,6 +33,7 @@ pub struct NewAudit {
 
 impl NewAudit {
     /// An entry in the actor's organization, without details.
+    #[expect(clippy::needless_pass_by_value, reason = "ids are given as they are")]
     pub fn new(action: &str, target: impl ToString) -> Self {
         Self {
             action: action.to_owned(),

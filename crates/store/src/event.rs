@@ -24,7 +24,7 @@ statements! {
 }
 
 /// How long events are kept after their generation ended.
-pub const EVENTS_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub const EVENTS_KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// What an event tells: the state after the change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

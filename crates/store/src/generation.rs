@@ -1,6 +1,7 @@
 //! Generations: reading them; their course through the stages is in [`lifecycle`].
 
 pub mod lifecycle;
+pub(crate) mod limits;
 pub(crate) mod progress;
 pub(crate) mod regeneration;
 

@@ -27,6 +27,7 @@ pub(crate) fn all() -> Vec<(&'static str, &'static str, &'static str)> {
         ("event", crate::event::ALL),
         ("generation", crate::generation::ALL),
         ("generation::lifecycle", crate::generation::lifecycle::ALL),
+        ("generation::limits", crate::generation::limits::ALL),
         ("generation::progress", crate::generation::progress::ALL),
         ("generation::regeneration", crate::generation::regeneration::ALL),
         ("heartbeat", crate::heartbeat::ALL),

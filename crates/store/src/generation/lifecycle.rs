@@ -21,7 +21,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::progress::{ProgressUpdate, advance, update_progress};
-use super::{Failure, Generation, get_own, regeneration};
+use super::{Failure, Generation, get_own, limits, regeneration};
 use crate::course;
 use crate::error::StoreError;
 use crate::hint::Hint;
@@ -36,7 +36,10 @@ statements! {
     LOCK_USER = "select id from users where id = $1 for no key update";
     START = "select outcome, generation, job, stage, tier, user_active, global_active
         from app.start_generation($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'authenticated')";
-    CHECK_LIMITS = "select outcome, tier, user_active, global_active from app.check_generation_limits($1, $2, $3, $4)";
+    LOCK_KEY = "select pg_advisory_xact_lock(hashtextextended($1, 4201))";
+    FIND_BY_KEY = "select g.course_id, g.id, j.id, j.stage from generations g
+        join lateral (select id, stage from jobs where generation_id = g.id order by created_at, id limit 1) j on true
+        where g.user_id = $1 and g.idempotency_key = $2 order by g.created_at desc limit 1";
     REVIVE_GENERATION = "update courses set generation_status = 'pending' where id = $1";
     CLEAR_END = "update generations set cancel_requested = false, error_code = null, error_message = null,
             error_details = null where id = $1";
@@ -126,8 +129,8 @@ pub async fn start_generation(
         .bind(options)
         .bind(new.idempotency_key.as_deref().map(to_text))
         .bind(new.webhook_url.as_deref().map(to_text))
-        .bind(new.user_limit.map(limit_of))
-        .bind(new.global_limit.map(limit_of))
+        .bind(new.user_limit.map(limits::limit_of))
+        .bind(new.global_limit.map(limits::limit_of))
         .bind("Инициализация завершена")
         .fetch_one(tx.connection())
         .await?;
@@ -153,9 +156,40 @@ pub async fn start_generation(
                 user: new.user_limit,
                 global: new.global_limit,
             };
-            too_many(outcome, row.tier, row.user_active, row.global_active, limits)?
+            limits::too_many(outcome, row.tier, row.user_active, row.global_active, limits)?
         }
     })
+}
+
+/// What the actor's start with this idempotency key gave, if there was one, for starts that make their course, too. Of
+/// two transactions that ask for the same key at once, the second waits until the first has ended.
+///
+/// # Errors
+/// [`StoreError`] if the database refuses.
+pub async fn find_by_idempotency(
+    tx: &mut TenantTx,
+    key: &str,
+) -> Result<Option<(CourseId, StartedGeneration)>, StoreError> {
+    let user = tx.actor().user_id;
+    sqlx::query(LOCK_KEY)
+        .bind(format!("{user} {key}"))
+        .execute(tx.connection())
+        .await?;
+    let row: Option<(Uuid, Uuid, Uuid, String)> = sqlx::query_as(FIND_BY_KEY)
+        .bind(user.as_uuid())
+        .bind(to_text(key))
+        .fetch_optional(tx.connection())
+        .await?;
+    row.map(|(course, generation, job, stage)| {
+        let started = StartedGeneration {
+            generation_id: GenerationId::from_uuid(generation),
+            job_id: JobId::from_uuid(job),
+            stage: from_word(stage, "stage")?,
+            is_new: false,
+        };
+        Ok((CourseId::from_uuid(course), started))
+    })
+    .transpose()
 }
 
 #[derive(sqlx::FromRow)]
@@ -167,27 +201,6 @@ struct StartRow {
     tier: Option<String>,
     user_active: Option<i32>,
     global_active: Option<i32>,
-}
-
-fn limit_of(limit: u32) -> i32 {
-    i32::try_from(limit).unwrap_or(i32::MAX)
-}
-
-fn too_many(
-    outcome: &str,
-    tier: Option<String>,
-    user_active: Option<i32>,
-    global_active: Option<i32>,
-    limits: GenerationLimits,
-) -> Result<StoreError, StoreError> {
-    let is_global = outcome == "global_limit";
-    Ok(StoreError::TooManyGenerations {
-        tier: from_word(tier.unwrap_or_default(), "tier")?,
-        user_limit: limits.user.unwrap_or(u32::MAX),
-        current_user_jobs: user_active.unwrap_or(0).cast_unsigned(),
-        global_limit: limits.global.filter(|_| is_global),
-        global_active_jobs: global_active.filter(|_| is_global).map(i32::cast_unsigned),
-    })
 }
 
 /// A generation that goes on.
@@ -265,7 +278,7 @@ pub(crate) async fn resume_elevated(
         return Err(StoreError::Conflict(format!("generation {id} is completed")));
     }
     if !generation.status.is_active() {
-        check_limits(tx, &generation, limits).await?;
+        limits::check(tx, &generation, limits).await?;
     }
     sqlx::query(CLEAR_END)
         .bind(id.as_uuid())
@@ -302,25 +315,6 @@ pub(crate) async fn resume_elevated(
         stage,
         was_active,
     })
-}
-
-async fn check_limits(
-    tx: &mut TenantTx,
-    generation: &Generation,
-    limits: GenerationLimits,
-) -> Result<(), StoreError> {
-    let (outcome, tier, user_active, global_active): (String, Option<String>, Option<i32>, Option<i32>) =
-        sqlx::query_as(CHECK_LIMITS)
-            .bind(generation.user_id.as_uuid())
-            .bind(generation.id.as_uuid())
-            .bind(limits.user.map(limit_of))
-            .bind(limits.global.map(limit_of))
-            .fetch_one(tx.connection())
-            .await?;
-    if outcome == "ok" {
-        return Ok(());
-    }
-    Err(too_many(&outcome, tier, user_active, global_active, limits)?)
 }
 
 async fn stage_to_resume(

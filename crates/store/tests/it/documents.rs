@@ -157,7 +157,10 @@ async fn equal_content_is_stored_once_until_its_last_document_goes() {
         Some(&first.document.storage_key)
     );
     assert_eq!(used(&world).await, 0);
-    assert_eq!(removed(&world).await, [first.document.storage_key.clone()]);
+    assert_eq!(
+        removed(&world).await,
+        std::slice::from_ref(&first.document.storage_key)
+    );
     // The same content once more gets a place of its own.
     let third = upload(store, &world.owner, one, "c.txt", b"the same").await;
     assert_ne!(third.document.storage_key, first.document.storage_key);
@@ -236,7 +239,7 @@ async fn documents_belong_to_the_owner_of_their_course() {
         .with_tenant(&admin, async |tx| document::list_documents(tx, course).await)
         .await
         .unwrap();
-    assert_eq!(seen, [kept.clone()]);
+    assert_eq!(seen, std::slice::from_ref(&kept));
     let refused = store
         .with_tenant(&admin, async |tx| document::delete_document(tx, kept.id).await)
         .await;

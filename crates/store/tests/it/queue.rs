@@ -201,6 +201,38 @@ async fn the_same_idempotency_key_gives_the_same_answer() {
 }
 
 #[tokio::test]
+async fn a_key_finds_what_its_owner_has_started_also_at_the_same_time() {
+    let world = World::new().await;
+    let store = world.store();
+    let make = async || {
+        store
+            .with_tenant(&world.owner, async |tx| {
+                if let Some((course, started)) = lifecycle::find_by_idempotency(tx, "key").await? {
+                    return Ok((course, started));
+                }
+                let course = store::course::insert_course(tx, &crate::world::inputs("Made once")).await?;
+                let mut new = new_generation(course.id);
+                new.idempotency_key = Some("key".to_owned());
+                Ok((course.id, lifecycle::start_generation(tx, &new).await?))
+            })
+            .await
+            .unwrap()
+    };
+    let (first, second) = tokio::join!(make(), make());
+    assert_eq!(
+        (first.0, first.1.generation_id),
+        (second.0, second.1.generation_id)
+    );
+    assert!(first.1.is_new != second.1.is_new);
+    let other = crate::world::colleague(store, &world.owner, Role::Instructor, "other@alpha.example").await;
+    let found = store
+        .with_tenant(&other, async |tx| lifecycle::find_by_idempotency(tx, "key").await)
+        .await
+        .unwrap();
+    assert_eq!(found, None, "keys are everybody's own");
+}
+
+#[tokio::test]
 async fn attempts_that_fail_wait_longer_and_end() {
     let world = World::new().await;
     let worker = world.worker().await;
