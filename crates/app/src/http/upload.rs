@@ -14,9 +14,9 @@ use futures::StreamExt;
 use super::auth;
 use super::error;
 use super::request::Origin;
+use crate::procedures::Scope;
 use crate::procedures::documents::DocumentOutput;
 use crate::procedures::error::{ApiError, ErrorCode};
-use crate::procedures::Scope;
 use crate::service::Service;
 use crate::upload::Declared;
 
@@ -47,7 +47,10 @@ async fn receive(
     let (parts, body) = request.into_parts();
     let caller = auth::identify(service, &parts.method, &parts.headers).await?;
     let caller = caller.ok_or_else(|| ApiError::new(ErrorCode::Unauthenticated))?;
-    if caller.scopes.is_some_and(|scopes| !scopes.contains(&Scope::Generate)) {
+    if caller
+        .scopes
+        .is_some_and(|scopes| !scopes.contains(&Scope::Generate))
+    {
         let needs = serde_json::json!({ "needs": Scope::Generate.as_str() });
         return Err(ApiError::new(ErrorCode::InsufficientScope).with(needs));
     }
@@ -57,12 +60,18 @@ async fn receive(
         mime_type: mime_type(&parts.headers)?,
         size_bytes: declared_size(&parts.headers)?,
     };
-    let document = service.uploads.receive(caller.actor, declared, chunks(body)).await?;
+    let document = service
+        .uploads
+        .receive(caller.actor, declared, chunks(body))
+        .await?;
     Ok(document.into())
 }
 
-fn chunks(body: Body) -> impl futures::Stream<Item = Result<bytes::Bytes, io::Error>> + Send + Unpin + 'static {
-    body.into_data_stream().map(|chunk| chunk.map_err(io::Error::other))
+fn chunks(
+    body: Body,
+) -> impl futures::Stream<Item = Result<bytes::Bytes, io::Error>> + Send + Unpin + 'static {
+    body.into_data_stream()
+        .map(|chunk| chunk.map_err(io::Error::other))
 }
 
 /// The declared type; programs that send none leave it to the name.

@@ -13,6 +13,7 @@ use store::organization::get_organization;
 use store::user::get_user;
 
 use super::error::{ApiError, ErrorCode};
+use super::page::Done;
 use super::{Access, Call, Procedure, Scope, mutation, query};
 use crate::auth::api_key::{self, KeyWish};
 use crate::auth::session::{AccountError, SignedIn};
@@ -20,9 +21,14 @@ use crate::auth::session::{AccountError, SignedIn};
 /// The rows of this file.
 pub(super) fn procedures() -> Vec<Procedure> {
     vec![
-        mutation("auth.login", Access::Anyone, "Sign in with e-mail and password", login)
-            .fails(&[ErrorCode::WrongCredentials, ErrorCode::Forbidden])
-            .example(json!({ "email": "ann@example.org", "password": "correct horse battery" })),
+        mutation(
+            "auth.login",
+            Access::Anyone,
+            "Sign in with e-mail and password",
+            login,
+        )
+        .fails(&[ErrorCode::WrongCredentials, ErrorCode::Forbidden])
+        .example(json!({ "email": "ann@example.org", "password": "correct horse battery" })),
         mutation(
             "auth.refresh",
             Access::Anyone,
@@ -58,8 +64,13 @@ pub(super) fn procedures() -> Vec<Procedure> {
         )
         .scope(Scope::Admin)
         .example(json!({ "name": "LMS", "scopes": ["read", "generate"] })),
-        query("apiKeys.list", Access::User, "List API keys: one's own, for admins all", list_keys)
-            .example(json!({})),
+        query(
+            "apiKeys.list",
+            Access::User,
+            "List API keys: one's own, for admins all",
+            list_keys,
+        )
+        .example(json!({})),
         mutation("apiKeys.revoke", Access::User, "End an API key", revoke_key)
             .scope(Scope::Admin)
             .fails(&[ErrorCode::NotFound])
@@ -114,6 +125,7 @@ struct NoInput {}
 /// What signing in gives.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Session")]
 struct SessionOutput {
     /// Goes with every request: `Authorization: Bearer ...`.
     access_token: String,
@@ -157,17 +169,13 @@ struct PersonOrganization {
     tier: Tier,
 }
 
-/// That it was done.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-struct Done {
-    /// Always true.
-    success: bool,
-}
-
 async fn login(call: Call, input: LoginInput) -> Result<SessionOutput, ApiError> {
     let password = SecretString::from(input.password);
-    let signed_in = call.service.auth.login(&input.email, &password, call.address).await?;
+    let signed_in = call
+        .service
+        .auth
+        .login(&input.email, &password, call.address)
+        .await?;
     session_output(&call, signed_in).await
 }
 
@@ -178,13 +186,18 @@ async fn refresh(call: Call, input: RefreshInput) -> Result<SessionOutput, ApiEr
 
 async fn logout(call: Call, input: RefreshInput) -> Result<Done, ApiError> {
     call.service.auth.logout(&input.refresh_token.into()).await?;
-    Ok(Done { success: true })
+    Ok(Done::DONE)
 }
 
 async fn set_up(call: Call, input: SetupInput) -> Result<SessionOutput, ApiError> {
-    let (token, password) = (SecretString::from(input.token), SecretString::from(input.password));
+    let (token, password) = (
+        SecretString::from(input.token),
+        SecretString::from(input.password),
+    );
     let auth = &call.service.auth;
-    let signed_in = auth.set_up(&token, &input.email, input.name.as_deref(), &password).await?;
+    let signed_in = auth
+        .set_up(&token, &input.email, input.name.as_deref(), &password)
+        .await?;
     session_output(&call, signed_in).await
 }
 
@@ -249,6 +262,7 @@ struct KeyInput {
 /// A key that was just made.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "NewApiKey")]
 struct NewKeyOutput {
     /// The key itself, which is never shown again: `Authorization: Bearer cw_...`.
     key: String,
@@ -259,6 +273,7 @@ struct NewKeyOutput {
 /// A key, without what it is made of.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "ApiKey")]
 struct KeyOutput {
     /// Its id.
     id: ApiKeyId,
@@ -283,6 +298,7 @@ struct KeyOutput {
 /// Keys.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "ApiKeyList")]
 struct KeysOutput {
     /// The newest first.
     items: Vec<KeyOutput>,
@@ -325,7 +341,10 @@ async fn create_key(call: Call, input: CreateKeyInput) -> Result<NewKeyOutput, A
 
 async fn list_keys(call: Call, _input: NoInput) -> Result<KeysOutput, ApiError> {
     let actor = call.actor()?;
-    let listed = call.service.store.with_tenant(&actor, async move |tx| keys::list_api_keys(tx).await);
+    let listed = call
+        .service
+        .store
+        .with_tenant(&actor, async move |tx| keys::list_api_keys(tx).await);
     Ok(KeysOutput {
         items: listed.await?.into_iter().map(KeyOutput::from).collect(),
     })

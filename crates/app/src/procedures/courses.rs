@@ -10,7 +10,7 @@ use domain::id::{CourseId, OrganizationId, UserId};
 use domain::structure::CourseStructure;
 use domain::user::{Actor, Role};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 use store::course::{self, Course, CourseFilter, Publication, Tenants};
 use store::error::StoreError;
@@ -19,7 +19,7 @@ use store::tx::TenantTx;
 use store::version;
 
 use super::error::{ApiError, ErrorCode};
-use super::page::{self, Page};
+use super::page::{self, Done, Page};
 use super::{Access, Call, Procedure, mutation, query};
 use fields::{CourseFields, checked};
 use output::{CourseOutput, CourseSummaryOutput, CreatedCourse, VersionOutput};
@@ -222,19 +222,6 @@ async fn get(call: Call, input: GetInput) -> Result<CourseOutput, ApiError> {
         })
         .await?;
     Ok(CourseOutput::new(course, lessons, &actor, &call))
-}
-
-/// That it was done.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Done {
-    /// Always true.
-    success: bool,
-}
-
-impl Done {
-    /// It was done.
-    pub(super) const DONE: Self = Self { success: true };
 }
 
 async fn delete(call: Call, input: OfCourse) -> Result<Done, ApiError> {

@@ -16,6 +16,7 @@ use store::document::{Document, list_documents};
 use store::error::StoreError;
 
 use super::error::{ApiError, ErrorCode};
+use super::page::Done;
 use super::{Access, Call, Procedure, mutation, query};
 use crate::upload::{ContentError, Declared, UploadError};
 
@@ -52,12 +53,22 @@ pub(super) fn procedures() -> Vec<Procedure> {
             "size": 6,
             "contentBase64": "IyBQbGFu",
         })),
-        query("documents.list", Access::Author, "List the documents of a course", list)
-            .fails(&[ErrorCode::NotFound])
-            .example(json!({ "courseId": "0198a000-0000-7000-8000-000000000001" })),
-        mutation("documents.delete", Access::Author, "Remove a document and its file", delete)
-            .fails(&[ErrorCode::NotFound])
-            .example(json!({ "id": "0198a000-0000-7000-8000-000000000001" })),
+        query(
+            "documents.list",
+            Access::Author,
+            "List the documents of a course",
+            list,
+        )
+        .fails(&[ErrorCode::NotFound])
+        .example(json!({ "courseId": "0198a000-0000-7000-8000-000000000001" })),
+        mutation(
+            "documents.delete",
+            Access::Author,
+            "Remove a document and its file",
+            delete,
+        )
+        .fails(&[ErrorCode::NotFound])
+        .example(json!({ "id": "0198a000-0000-7000-8000-000000000001" })),
     ]
 }
 
@@ -98,6 +109,7 @@ struct DeleteInput {
 /// A document of a course.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Document")]
 pub(crate) struct DocumentOutput {
     /// Its id.
     id: DocumentId,
@@ -120,17 +132,10 @@ pub(crate) struct DocumentOutput {
 /// Documents.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "DocumentList")]
 struct ListOutput {
     /// In the order of their upload.
     items: Vec<DocumentOutput>,
-}
-
-/// That it was done.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-struct DeleteOutput {
-    /// Always true.
-    success: bool,
 }
 
 impl From<Document> for DocumentOutput {
@@ -176,9 +181,9 @@ async fn list(call: Call, input: ListInput) -> Result<ListOutput, ApiError> {
     })
 }
 
-async fn delete(call: Call, input: DeleteInput) -> Result<DeleteOutput, ApiError> {
+async fn delete(call: Call, input: DeleteInput) -> Result<Done, ApiError> {
     call.service.uploads.delete(call.actor()?, input.id).await?;
-    Ok(DeleteOutput { success: true })
+    Ok(Done::DONE)
 }
 
 impl From<UploadError> for ApiError {

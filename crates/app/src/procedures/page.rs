@@ -1,4 +1,4 @@
-//! Lists come in pages.
+//! Answers of one shape: pages of lists, and that something was done.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -17,6 +17,19 @@ pub(super) struct Page<T> {
     items: Vec<T>,
     /// The `cursor` of the next page; null: this is the last one.
     next_cursor: Option<String>,
+}
+
+/// That it was done.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Done {
+    /// Always true.
+    success: bool,
+}
+
+impl Done {
+    /// It was done.
+    pub(super) const DONE: Self = Self { success: true };
 }
 
 /// How many rows to read for a page: one more than it holds, which tells whether there is another page.

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::webhook::{self, Delivery, DeliveryState, Endpoint};
 
-use super::courses::{Done, EXAMPLE_ID};
+use super::courses::EXAMPLE_ID;
 use super::error::{ApiError, ErrorCode};
-use super::page::{self, Page};
+use super::page::{self, Done, Page};
 use super::{Access, Call, Procedure, mutation, query};
 use crate::webhook::check_target;
 
