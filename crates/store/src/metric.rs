@@ -39,6 +39,7 @@ statements! {
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "EventKind")]
 pub enum Event {
     /// A start was rolled back.
     JobRollback,
@@ -71,6 +72,7 @@ pub enum Event {
 /// How much it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "EventSeverity")]
 pub enum Severity {
     /// Good to know.
     Info,
