@@ -21,6 +21,15 @@ pub(crate) enum Manner {
     Example,
 }
 
+/// How long a question is asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// All attempts are made before it fails: nothing can take the answer's place.
+    AllAttempts,
+    /// Where the route has no further model it ends early: the asker has something to fall back on.
+    WhileModelsDiffer,
+}
+
 /// One rung of the ladder.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Rung {
@@ -30,13 +39,21 @@ pub(crate) struct Rung {
     pub(crate) escalation: usize,
     /// The temperature.
     pub(crate) temperature: f32,
+    /// How much of that is for variety: 0 unless the route has no further model.
+    pub(crate) warmer: f32,
 }
 
-/// The rung of attempt `attempt` (from 1) on a route of `route_length` models; `None`: the ladder ends here.
-/// A route without further models ends after the fifth attempt: asking the same model again brings nothing new.
-pub(crate) fn rung(attempt: u32, route_length: usize) -> Option<Rung> {
+/// What stands in for an escalation where the route has no further model: the last one is asked again, this much warmer
+/// for each model that is missing, so that it does not merely repeat itself.
+const WARMER_FOR_A_MISSING_MODEL: f32 = 0.15;
+/// Above this, answers lose their shape.
+const HIGHEST_TEMPERATURE: f32 = 1.0;
+
+/// The rung of attempt `attempt` (from 1) on a route of `route_length` models; `None`: the ladder ends here. Every
+/// attempt has a seed of its own.
+pub(crate) fn rung(attempt: u32, route_length: usize, patience: Patience) -> Option<Rung> {
     let highest = route_length.saturating_sub(1).min(MOST_ESCALATIONS);
-    let (manner, escalation, temperature) = match attempt {
+    let (manner, escalation, temperature): (Manner, usize, f32) = match attempt {
         1 => (Manner::Plain, 0, FIRST_TEMPERATURE),
         2 => (Manner::Feedback, 0, FIRST_TEMPERATURE),
         3 => (Manner::Fields, 0, RETRY_TEMPERATURE),
@@ -49,13 +66,16 @@ pub(crate) fn rung(attempt: u32, route_length: usize) -> Option<Rung> {
         MOST_ATTEMPTS => (Manner::Fields, 2, RETRY_TEMPERATURE),
         _ => return None,
     };
-    if escalation > highest {
+    let missing = escalation.saturating_sub(highest);
+    if missing > 0 && patience == Patience::WhileModelsDiffer {
         return None;
     }
+    let warmer = WARMER_FOR_A_MISSING_MODEL * missing as f32;
     Some(Rung {
         manner,
-        escalation,
-        temperature,
+        escalation: escalation - missing,
+        temperature: (temperature + warmer).min(HIGHEST_TEMPERATURE),
+        warmer,
     })
 }
 
@@ -90,24 +110,47 @@ impl Standing {
 mod tests {
     use super::*;
 
-    #[test]
-    fn ladder_has_ten_rungs_and_two_escalations() {
-        let rungs: Vec<Rung> = (1..).map_while(|attempt| rung(attempt, 5)).collect();
-        assert_eq!(rungs.len(), MOST_ATTEMPTS as usize);
-        assert_eq!(
-            rungs.iter().map(|rung| rung.escalation).max(),
-            Some(MOST_ESCALATIONS)
-        );
-        assert!(
-            rungs
-                .windows(2)
-                .all(|pair| pair[0].escalation <= pair[1].escalation)
-        );
+    fn ladder(route_length: usize, patience: Patience) -> Vec<Rung> {
+        (1..)
+            .map_while(|attempt| rung(attempt, route_length, patience))
+            .collect()
     }
 
     #[test]
-    fn ladder_of_a_single_model_ends_early() {
-        assert_eq!((1..).map_while(|attempt| rung(attempt, 1)).count(), 5);
+    fn ladder_has_ten_rungs_and_two_escalations() {
+        for patience in [Patience::AllAttempts, Patience::WhileModelsDiffer] {
+            let rungs = ladder(5, patience);
+            assert_eq!(rungs.len(), MOST_ATTEMPTS as usize);
+            assert_eq!(
+                rungs.iter().map(|rung| rung.escalation).max(),
+                Some(MOST_ESCALATIONS)
+            );
+            assert!(rungs.is_sorted_by_key(|rung| rung.escalation));
+            assert!(rungs.iter().all(|rung| rung.warmer < f32::EPSILON));
+        }
+    }
+
+    #[test]
+    fn last_model_of_a_short_route_is_asked_again_in_place_of_those_missing() {
+        for route_length in [1, 2] {
+            let rungs = ladder(route_length, Patience::AllAttempts);
+            assert_eq!(rungs.len(), MOST_ATTEMPTS as usize);
+            assert!(rungs.iter().all(|rung| rung.escalation < route_length));
+            assert!(rungs.iter().all(|rung| rung.temperature <= HIGHEST_TEMPERATURE));
+        }
+        // The same question in the same manner is asked at another temperature each time.
+        let plain: Vec<f32> = ladder(1, Patience::AllAttempts)
+            .into_iter()
+            .filter(|rung| rung.manner == Manner::Plain)
+            .map(|rung| rung.temperature)
+            .collect();
+        assert!(plain.is_sorted_by(|cooler, warmer| cooler < warmer), "{plain:?}");
+    }
+
+    #[test]
+    fn ladder_ends_with_the_route_where_there_is_something_to_fall_back_on() {
+        assert_eq!(ladder(1, Patience::WhileModelsDiffer).len(), 5);
+        assert_eq!(ladder(2, Patience::WhileModelsDiffer).len(), 7);
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! One job under way: what every stage needs of the course, the models and the database.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::clock::Clock;
 use domain::course::CourseInputs;
-use domain::generation::{Spending, Step};
+use domain::generation::{GenerationScope, Spending, Step};
 use domain::language::Language;
-use domain::lesson::{LessonContent, LessonStatus};
+use domain::lesson::LessonContent;
 use domain::structure::{DifficultyLevel, Section};
 use domain::usage::MicroUsd;
 use domain::validation::{TitleIndex, ValidationContext};
@@ -25,7 +25,7 @@ use store::checkpoint::{CheckpointKey, find_checkpoint, record_checkpoint};
 use store::course::Course;
 use store::generation::Generation;
 use store::generation::lifecycle::{ProgressFacts, report_progress};
-use store::lesson::{list_lessons, save_lesson};
+use store::lesson::{StoredLesson, list_lessons, save_lesson};
 use store::metric::{Event as MetricEvent, NewMetric, Severity as MetricSeverity, insert_metric};
 use store::model_call::{NewModelCall, insert_calls};
 use store::queue::ClaimedJob;
@@ -125,6 +125,20 @@ impl Run {
         &self.generation
     }
 
+    /// What this generation makes anew.
+    pub(crate) const fn scope(&self) -> &GenerationScope {
+        &self.generation.scope
+    }
+
+    /// What the author wants otherwise, where a part is made anew. It is data like all that authors write (generation
+    /// 3.8): prompts delimit it and say what it may decide.
+    pub(crate) fn wish(&self) -> Option<&str> {
+        self.scope()
+            .instruction()
+            .map(str::trim)
+            .filter(|wish| !wish.is_empty())
+    }
+
     pub(crate) const fn cancel(&self) -> &CancellationToken {
         &self.cancel
     }
@@ -171,6 +185,10 @@ impl Run {
     pub(crate) fn seed_for(&self, piece: &str) -> u64 {
         let mut hash = Sha256::new();
         hash.update(self.generation.seed.to_le_bytes());
+        if *self.scope() != GenerationScope::Whole {
+            // What is made anew must differ from what it replaces, also where both have the same seed.
+            hash.update(self.generation.id.as_uuid());
+        }
         hash.update(piece);
         let digest = hash.finalize();
         digest
@@ -340,8 +358,7 @@ impl Run {
             let Spending { spent, budget } = self.spending();
             let facts = json!({ "spent_usd": spent.as_usd(), "budget_usd": budget.as_usd() });
             metrics.push(self.metric(MetricEvent::CostOverrun, MetricSeverity::Warn, facts));
-            let message = format!("{spent} of the budget of {budget} are spent");
-            self.observer().on_event(Event::Notice { message });
+            self.observer().on_event(Event::BudgetNear { spent, budget });
         }
         metrics
     }
@@ -401,10 +418,8 @@ impl Run {
             facts.clone()
         )
         .await)?;
-        let message = format!("{done} of {total} sections");
         self.observer().on_event(Event::Progress {
             step: Step::Structure,
-            message,
             done,
             total,
         });
@@ -413,24 +428,17 @@ impl Run {
 
     /// Tells how many lessons are written; the database counts them itself.
     pub(crate) fn progress_content(&self, done: u32, total: u32) {
-        let message = format!("{done} of {total} lessons");
         self.observer().on_event(Event::Progress {
             step: Step::Content,
-            message,
             done,
             total,
         });
     }
 
-    /// Numbers of the lessons that this generation has written.
-    pub(crate) async fn written_lessons(&self) -> Result<BTreeSet<u32>, PipelineError> {
+    /// The lessons of the course as the database has them.
+    pub(crate) async fn stored_lessons(&self) -> Result<Vec<StoredLesson>, PipelineError> {
         let course = self.course.id;
-        let lessons = in_system!(self.store(), |tx| list_lessons(tx, course).await)?;
-        let is_written = |status| matches!(status, LessonStatus::Completed | LessonStatus::NeedsReview);
-        let own = lessons
-            .into_iter()
-            .filter(|lesson| lesson.generation_id == Some(self.generation.id) && is_written(lesson.status));
-        Ok(own.map(|lesson| lesson.lesson_number).collect())
+        Ok(in_system!(self.store(), |tx| list_lessons(tx, course).await)?)
     }
 
     /// Saves a lesson's text and the progress.

@@ -32,6 +32,7 @@ pub(crate) fn course(run: &Run) -> Value {
         style => inputs.style.prompt(),
         minutes_wish,
         size_wish,
+        wish => run.wish(),
     }
 }
 

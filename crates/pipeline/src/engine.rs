@@ -3,6 +3,8 @@
 //! The ladder replays from checkpoints: every answer that was paid for is stored under its attempt, so after a
 //! crash the same attempts give the same candidates without a call, up to the one that was in flight.
 
+mod fields;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,11 +20,12 @@ use llm::request::{Message, OutputSchema};
 use llm::response::FinishReason;
 use llm::route::{RouteReason, Work};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use store::model_call::ACCEPTED;
 
-use crate::attempts::{Manner, Rung, Standing, rung};
+use self::fields::{OffendingField, fields_schema, merged, offending_fields};
+use crate::attempts::{Manner, Patience, Rung, Standing, rung};
 use crate::context::Run;
 use crate::error::PipelineError;
 use crate::event::{Event, Observer};
@@ -74,6 +77,8 @@ pub(crate) struct Question<'a> {
     pub(crate) check: Option<Check<'a>>,
     /// The semantic gate.
     pub(crate) gate: Option<Gate<'a>>,
+    /// When it is given up.
+    pub(crate) patience: Patience,
 }
 
 /// The best candidate.
@@ -148,7 +153,7 @@ impl Run {
         let mut problems: Vec<String> = Vec::new();
         let mut attempts = 0;
         let route_length = self.models().route_length(question.work);
-        while let Some(step) = rung(attempts + 1, route_length) {
+        while let Some(step) = rung(attempts + 1, route_length, question.patience) {
             if attempts > 0 {
                 let reason = problems.first().cloned().unwrap_or_default();
                 tracing::info!(what, attempt = attempts + 1, reason, "asking again");
@@ -306,7 +311,7 @@ impl Run {
         // Small models lose the thread at the ladder's first temperature, unless variety is what is wanted.
         let coolest = question.temperature.unwrap_or(SMALL_TEMPERATURE);
         spec.sampling.temperature = if self.is_small() {
-            coolest
+            coolest + step.warmer
         } else {
             step.temperature
         };
@@ -490,66 +495,6 @@ struct Asked {
     messages: Vec<Message>,
     schema: Value,
     fields: Vec<OffendingField>,
-}
-
-struct OffendingField {
-    key: String,
-    pointer: String,
-    schema: Value,
-}
-
-/// The fields that the schema or a rule rejects, each with the shape of its value.
-fn offending_fields(question: &Question<'_>, best: &Candidate) -> Vec<OffendingField> {
-    let mut pointers: Vec<(String, Value)> = failing_fields(&question.schema, &best.value)
-        .unwrap_or_default()
-        .into_iter()
-        .map(|failure| (failure.path, failure.schema))
-        .collect();
-    if pointers.is_empty()
-        && let Some(check) = &question.check
-    {
-        for finding in check(&best.value).into_iter().filter(Finding::is_error) {
-            let pointer = crate::schema::pointer(&finding.path);
-            if let Some(schema) = crate::schema::at(&question.schema, &pointer)
-                && best.value.pointer(&pointer).is_some()
-            {
-                pointers.push((pointer, schema));
-            }
-        }
-    }
-    pointers.dedup_by(|a, b| a.0 == b.0);
-    // The whole answer is no field.
-    pointers.retain(|(pointer, _)| !pointer.is_empty());
-    pointers
-        .into_iter()
-        .zip(1..)
-        .map(|((pointer, schema), number)| OffendingField {
-            key: format!("field_{number}"),
-            pointer,
-            schema,
-        })
-        .collect()
-}
-
-fn fields_schema(fields: &[OffendingField]) -> Value {
-    let properties: Map<String, Value> = fields
-        .iter()
-        .map(|field| (field.key.clone(), field.schema.clone()))
-        .collect();
-    let required: Vec<&str> = fields.iter().map(|field| field.key.as_str()).collect();
-    serde_json::json!({
-        "type": "object", "properties": properties, "required": required, "additionalProperties": false
-    })
-}
-
-fn merged(base: &Value, fields: &[OffendingField], answers: &Value) -> Value {
-    let mut value = base.clone();
-    for field in fields {
-        if let (Some(place), Some(answer)) = (value.pointer_mut(&field.pointer), answers.get(&field.key)) {
-            *place = answer.clone();
-        }
-    }
-    value
 }
 
 impl Question<'_> {

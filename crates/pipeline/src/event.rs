@@ -23,8 +23,6 @@ pub enum Event {
     Progress {
         /// The step under way.
         step: Step,
-        /// What is being done, for people.
-        message: String,
         /// Pieces done within the step.
         done: u32,
         /// Pieces in all; 0 while unknown.
@@ -79,6 +77,13 @@ pub enum Event {
         what: String,
         /// Why it was rejected.
         reason: String,
+    },
+    /// Most of the generation's budget is spent.
+    BudgetNear {
+        /// Spent so far.
+        spent: MicroUsd,
+        /// The most that may be spent.
+        budget: MicroUsd,
     },
     /// Something the author should know.
     Notice {

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use domain::error::ErrorKind;
 use domain::stage::Stage;
+use llm::gateway::Models;
 use store::course::get_course;
 use store::error::StoreError;
 use store::generation::lifecycle::{
@@ -40,7 +41,7 @@ pub use context::Services;
 
 use context::Run;
 use error::PipelineError;
-use event::Event;
+use event::{Event, Observer};
 use prompt::Prompts;
 use transaction::in_system;
 
@@ -81,6 +82,19 @@ impl Pipeline {
             services,
             prompts: Arc::new(Prompts::load()?),
         })
+    }
+
+    /// The same pipeline with other routes to the models and another observer, as one job may need.
+    #[must_use]
+    pub fn with(&self, models: Models, observer: Arc<dyn Observer>) -> Self {
+        Self {
+            services: Services {
+                models,
+                observer,
+                ..self.services.clone()
+            },
+            prompts: Arc::clone(&self.prompts),
+        }
     }
 
     /// Runs a claimed job to its end. `cancel` stops it within moments, also in the middle of a model call: the
@@ -145,7 +159,6 @@ impl Pipeline {
             message,
         };
         in_system!(store, |tx| finish_stage(tx, &finished).await)?;
-        store.notify_workers().await?;
         self.services
             .observer
             .on_event(Event::StageFinished { stage: job.stage });

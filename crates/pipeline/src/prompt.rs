@@ -49,6 +49,7 @@ const FILES: &[(&str, &str)] = prompt_files![
     "structure_extension",
     "structure_metadata_critical",
     "structure_metadata_rest",
+    "structure_remake",
     "structure_replacement",
     "structure_section",
 ];

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::analysis::AnalysisResult;
-use domain::generation::GenerationMetadata;
+use domain::generation::{GenerationMetadata, GenerationScope};
 use domain::quality::QualityReport;
 use domain::stage::Stage;
 use domain::structure::CourseStructure;
@@ -85,7 +85,9 @@ const fn missing(stage: Stage, missing: &'static str) -> PipelineError {
 /// What follows a stage of this generation.
 pub(crate) fn next_step(run: &Run) -> NextStep {
     let stage = run.claimed().job.stage;
-    let stops_after_structure = run.inputs().review || run.generation().options["structure_only"] == true;
+    // A section that is made anew was asked for on its own: nobody wants to be asked again for its texts.
+    let is_reviewed = run.inputs().review && *run.scope() == GenerationScope::Whole;
+    let stops_after_structure = is_reviewed || run.generation().options["structure_only"] == true;
     match stage.next() {
         None => NextStep::End,
         Some(_) if stage == Stage::Structure && stops_after_structure => NextStep::Review,

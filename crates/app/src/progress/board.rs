@@ -31,7 +31,6 @@ pub(crate) struct Board {
     started_at: DateTime<Utc>,
     step: Step,
     steps: [StepState; 5],
-    message: String,
     first_section_at: Option<DateTime<Utc>>,
     sections: u32,
     lessons_planned: u32,
@@ -66,7 +65,6 @@ impl Board {
             started_at: now,
             step: Step::Launch,
             steps,
-            message: String::new(),
             first_section_at: None,
             sections: 0,
             lessons_planned: 0,
@@ -92,14 +90,8 @@ impl Board {
                     self.complete(stage.step(), now);
                 }
             }
-            Event::Progress {
-                step,
-                message,
-                done,
-                total,
-            } => {
+            Event::Progress { step, done, total } => {
                 self.enter(*step, now);
-                self.message.clone_from(message);
                 let state = &mut self.steps[index(*step)];
                 state.done = *done;
                 state.total = *total;
@@ -128,7 +120,7 @@ impl Board {
             }
             Event::CallSkipped => self.calls_skipped += 1,
             Event::Retry { .. } => self.retries += 1,
-            Event::Notice { .. } => {}
+            Event::BudgetNear { .. } | Event::Notice { .. } => {}
         }
         while self
             .recent_tokens
@@ -167,11 +159,6 @@ impl Board {
     /// Where a step stands.
     pub(crate) const fn state(&self, step: Step) -> StepState {
         self.steps[index(step)]
-    }
-
-    /// What is being done now.
-    pub(crate) fn message(&self) -> &str {
-        &self.message
     }
 
     /// Lesson texts written, and planned.

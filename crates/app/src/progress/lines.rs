@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use domain::generation::Step;
+use domain::usage::MicroUsd;
 use pipeline::event::Event;
 
 use super::{Board, Words, duration};
@@ -40,6 +41,7 @@ pub(super) fn for_terminal(event: &Event, words: Words) -> Vec<String> {
                 words.words()
             )]
         }
+        Event::BudgetNear { spent, budget } => vec![format!("  {}", budget_near(*spent, *budget, words))],
         Event::Notice { message } => vec![format!("  {message}")],
         // On a terminal the picture shows the rest.
         Event::StageStarted { .. }
@@ -106,6 +108,7 @@ pub(super) fn for_log(
             ));
         }
         Event::Retry { what, reason } => lines.push(format!("{what}: {}: {reason}", words.retry())),
+        Event::BudgetNear { spent, budget } => lines.push(budget_near(*spent, *budget, words)),
         Event::Notice { message } => lines.push(message.clone()),
         Event::StageStarted { .. }
         | Event::StageFinished { .. }
@@ -115,6 +118,24 @@ pub(super) fn for_log(
         | Event::CallSkipped => {}
     }
     lines
+}
+
+/// What a running step is at: how many of its pieces are done, else what is being done.
+pub(super) fn activity(step: Step, board: &Board, words: Words) -> String {
+    let counted = |name: &str, done: u32, total: u32| format!("{name} {done}/{total}");
+    let state = board.state(step);
+    match (step, board.lessons()) {
+        (Step::Structure, _) if state.total > 0 => counted(words.sections(), state.done, state.total),
+        (Step::Content, (done, total)) if total > 0 => counted(words.lessons(), done, total),
+        (Step::Understanding, _) => words.analysing().to_owned(),
+        (Step::Finalization, _) => words.finalizing().to_owned(),
+        (Step::Launch | Step::Structure | Step::Content, _) => String::new(),
+    }
+}
+
+/// That most of the budget is spent.
+fn budget_near(spent: MicroUsd, budget: MicroUsd, words: Words) -> String {
+    format!("{}: {spent} / {budget}", words.budget_near())
 }
 
 /// Speed, money and times on one line.
@@ -147,12 +168,63 @@ mod tests {
     fn new_step_is_named_in_the_users_language() {
         let event = Event::Progress {
             step: Step::Structure,
-            message: "Writing".to_owned(),
             done: 0,
             total: 8,
         };
         assert_eq!(log(&event, Words::English), ["[3/5] Structure"]);
         assert_eq!(log(&event, Words::Russian), ["[3/5] Генерация структуры"]);
+    }
+
+    #[test]
+    fn running_step_speaks_the_users_language() {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let mut board = Board::new(now);
+        let progress = |step, done, total| Event::Progress { step, done, total };
+        board.record(&progress(Step::Understanding, 0, 0), now);
+        let check = |step: Step, board: &Board, english: &str, russian: &str| {
+            assert_eq!(activity(step, board, Words::English), english);
+            assert_eq!(activity(step, board, Words::Russian), russian);
+        };
+        check(
+            Step::Understanding,
+            &board,
+            "what the course must cover",
+            "что должно быть в курсе",
+        );
+        check(Step::Structure, &board, "", "");
+        board.record(&progress(Step::Structure, 3, 8), now);
+        check(Step::Structure, &board, "sections 3/8", "разделы 3/8");
+        board.record(
+            &Event::StructureReady {
+                sections: 8,
+                lessons: 24,
+            },
+            now,
+        );
+        board.record(&progress(Step::Content, 0, 24), now);
+        check(Step::Content, &board, "lessons 0/24", "уроки 0/24");
+        check(
+            Step::Finalization,
+            &board,
+            "checks and quality report",
+            "проверки и отчёт о качестве",
+        );
+    }
+
+    #[test]
+    fn budget_is_told_in_the_users_language() {
+        let event = Event::BudgetNear {
+            spent: MicroUsd(800_000),
+            budget: MicroUsd(1_000_000),
+        };
+        assert_eq!(
+            log(&event, Words::English),
+            ["most of the budget is spent: $0.80 / $1.00"]
+        );
+        assert_eq!(
+            log(&event, Words::Russian),
+            ["бюджет почти израсходован: $0.80 / $1.00"]
+        );
     }
 
     #[test]

@@ -66,15 +66,7 @@ impl Terminal {
             StepStatus::InProgress => {
                 bar.set_style(running());
                 bar.enable_steady_tick(SPINNER_INTERVAL);
-                let counter = match (step, board.lessons()) {
-                    (Step::Content, (done, total)) if total > 0 => {
-                        format!("{} {done}/{total}  ", self.words.lessons())
-                    }
-                    _ if state.total > 0 => format!("{}/{}  ", state.done, state.total),
-                    _ => String::new(),
-                };
-                let message = if board.step() == step { board.message() } else { "" };
-                bar.set_message(format!("{counter}{message}"));
+                bar.set_message(lines::activity(step, board, self.words));
             }
             StepStatus::Completed | StepStatus::Failed if !bar.is_finished() => {
                 let took = state

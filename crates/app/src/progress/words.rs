@@ -28,6 +28,12 @@ words! {
     sections = "sections", "разделы";
     /// Before counters of lessons.
     lessons = "lessons", "уроки";
+    /// What the analysis does.
+    analysing = "what the course must cover", "что должно быть в курсе";
+    /// What the finalisation does.
+    finalizing = "checks and quality report", "проверки и отчёт о качестве";
+    /// Most of the budget is spent.
+    budget_near = "most of the budget is spent", "бюджет почти израсходован";
     /// Tokens a second.
     tokens_per_second = "tokens/s", "токенов/с";
     /// Time since the beginning.

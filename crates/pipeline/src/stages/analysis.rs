@@ -11,6 +11,7 @@ use domain::analysis::{
     RecommendedStructure, SectionPlan, Synthesis,
 };
 use domain::conflict;
+use domain::course::CourseInputs;
 use domain::generation::Step;
 use domain::structure::hours;
 use domain::validation::{Finding, validate_analysis};
@@ -62,10 +63,8 @@ pub(crate) struct Phases {
 /// # Errors
 /// Whatever keeps a phase from being answered.
 pub(crate) async fn run(run: &Run) -> Result<AnalysisResult, PipelineError> {
-    let message = "Analysing the topic";
     run.observer().on_event(Event::Progress {
         step: Step::Understanding,
-        message: message.to_owned(),
         done: 0,
         total: 0,
     });
@@ -140,8 +139,6 @@ fn reconcile(run: &Run, structure: &mut RecommendedStructure) -> Vec<ConflictRes
         .any(|plan| plan.prerequisites.len() > 1);
     let lessons = conflict::resolve_lessons(inputs.desired_lessons_count, recommended, needs_structure);
     let sections = u32::try_from(structure.sections_breakdown.len()).unwrap_or(u32::MAX);
-    // The plan's sections stand; where the user wished another number, the record says what is used and why.
-    let wished = conflict::resolve_sections(inputs.desired_modules_count, sections, true);
     distribute(&mut structure.sections_breakdown, lessons.target);
     for (plan, number) in structure.sections_breakdown.iter_mut().zip(1..) {
         plan.section_id = format!("{number}");
@@ -157,7 +154,35 @@ fn reconcile(run: &Run, structure: &mut RecommendedStructure) -> Vec<ConflictRes
         .sum();
     structure.estimated_content_hours =
         hours(structure.total_lessons * structure.lesson_duration_minutes).max(0.5);
-    lessons.conflict.into_iter().chain(wished.conflict).collect()
+    let sections = inputs
+        .desired_modules_count
+        .and_then(|wished| sections_conflict(wished, sections));
+    lessons.conflict.into_iter().chain(sections).collect()
+}
+
+/// The number of sections that a plan is asked to have: what the user wishes, but no section without a lesson. `None`:
+/// as many as the topic needs.
+fn sections_wished(inputs: &CourseInputs) -> Option<u32> {
+    let wished = inputs.desired_modules_count?;
+    let lessons = inputs.desired_lessons_count.unwrap_or(u32::MAX);
+    Some(wished.min(lessons))
+}
+
+/// What is recorded where the plan has another number of sections than the user wished: the plan was asked for with the
+/// wished number, so what came instead is the analysis' recommendation, and it stands (data model 2.4, "Conflicts").
+fn sections_conflict(wished: u32, sections: u32) -> Option<ConflictResolution> {
+    let conflict = conflict::resolve_sections(Some(wished), sections, true).conflict?;
+    if conflict.used == sections {
+        return Some(conflict);
+    }
+    let rationale = format!(
+        "User wished {wished} sections, analysis recommends {sections}, using {sections} because no sound plan with the wished number was found"
+    );
+    Some(ConflictResolution {
+        used: sections,
+        rationale,
+        ..conflict
+    })
 }
 
 /// Brings the sum of the sections' lessons to `target`: adds to the section with the fewest, takes from the one
@@ -185,6 +210,8 @@ fn distribute(plans: &mut [SectionPlan], target: u32) {
 #[cfg(test)]
 mod tests {
     use domain::analysis::{DifficultyProgression, Importance};
+    use domain::course::CourseRequest;
+    use domain::language::Language;
 
     use super::*;
 
@@ -200,6 +227,41 @@ mod tests {
             difficulty_progression: DifficultyProgression::Gradual,
             prerequisites: Vec::new(),
             estimated_duration_hours: 1.0,
+        }
+    }
+
+    #[test]
+    fn wished_sections_are_asked_for_as_long_as_each_can_have_a_lesson() {
+        let check = |sections: Option<u32>, lessons: Option<u32>, expected: Option<u32>| {
+            let request = CourseRequest {
+                title: "Beekeeping for beginners".to_owned(),
+                desired_modules_count: sections.map(i64::from),
+                desired_lessons_count: lessons.map(i64::from),
+                ..CourseRequest::default()
+            };
+            let (inputs, _) = request.check(Language::English).unwrap();
+            assert_eq!(sections_wished(&inputs), expected);
+        };
+        check(None, Some(12), None);
+        check(Some(2), None, Some(2));
+        check(Some(4), Some(12), Some(4));
+        check(Some(30), Some(12), Some(12));
+    }
+
+    #[test]
+    fn record_says_how_many_sections_are_used() {
+        assert_eq!(sections_conflict(4, 4), None);
+        for (wished, sections) in [(2, 8), (30, 12), (10, 9), (8, 9)] {
+            let conflict = sections_conflict(wished, sections).unwrap();
+            assert_eq!((conflict.wished, conflict.used), (wished, sections));
+            let expected = format!(
+                "User wished {wished} sections, analysis recommends {sections}, using {sections} because"
+            );
+            assert!(
+                conflict.rationale.starts_with(&expected),
+                "{}",
+                conflict.rationale
+            );
         }
     }
 

@@ -8,12 +8,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use domain::analysis::AnalysisResult;
+use domain::generation::GenerationScope;
+use domain::id::GenerationId;
 use domain::lesson::{LessonContent, LessonQuality, LessonStatus, QualityCheck};
 use domain::limits;
 use domain::quality::CONTENT_THRESHOLD;
 use domain::structure::{CourseStructure, Lesson, Section};
 use domain::validation::{Severity, validate_lesson_content};
 use futures::StreamExt as _;
+use store::lesson::StoredLesson;
 
 use crate::context::Run;
 use crate::error::PipelineError;
@@ -31,6 +34,8 @@ pub(crate) struct Brief<'a> {
     pub(crate) structure: &'a CourseStructure,
     pub(crate) section: &'a Section,
     pub(crate) lesson: &'a Lesson,
+    /// The text that it has now, where that text alone is made anew.
+    pub(crate) present: Option<&'a LessonContent>,
 }
 
 impl Brief<'_> {
@@ -70,41 +75,54 @@ pub(crate) struct Written {
     pub(crate) needs_review: bool,
 }
 
-/// Writes every lesson that is not written yet.
+/// Writes every lesson that this generation has to write and has not written yet.
 ///
 /// # Errors
-/// The first failure, after all lessons under way are saved.
+/// [`PipelineError::MissingInput`] if the lesson to make anew does not exist; else the first failure, after all lessons
+/// under way are saved.
 pub(crate) async fn run(
     run: &Arc<Run>,
     analysis: &Arc<AnalysisResult>,
     structure: &Arc<CourseStructure>,
 ) -> Result<(), PipelineError> {
-    let written: BTreeSet<u32> = run.written_lessons().await?;
-    let total = u32::try_from(structure.lesson_count()).unwrap_or(u32::MAX);
-    let mut done = u32::try_from(written.len()).unwrap_or(u32::MAX);
+    let stored = run.stored_lessons().await?;
+    let course_lessons = lessons_in(structure, |_, _| true);
+    if let GenerationScope::Lesson { number, .. } = run.scope()
+        && !course_lessons.contains(number)
+    {
+        return Err(PipelineError::MissingInput {
+            stage: "content",
+            missing: "the lesson to make anew",
+        });
+    }
+    let open = open_lessons(run.scope(), run.generation().id, structure, &stored);
+    let total = u32::try_from(course_lessons.len()).unwrap_or(u32::MAX);
+    let mut done = u32::try_from(course_lessons.difference(&open).count()).unwrap_or(u32::MAX);
     run.progress_content(done, total);
     let at_once = if run.is_small() {
         SMALL_LESSONS_AT_ONCE
     } else {
         LESSONS_AT_ONCE
     };
-    let open: Vec<(usize, usize)> = structure
+    let places: Vec<(usize, usize)> = structure
         .sections
         .iter()
         .enumerate()
         .flat_map(|(section, of)| (0..of.lessons.len()).map(move |lesson| (section, lesson)))
         .filter(|&(section, lesson)| {
-            !written.contains(&structure.sections[section].lessons[lesson].lesson_number)
+            open.contains(&structure.sections[section].lessons[lesson].lesson_number)
         })
         .collect();
-    let mut lessons = futures::stream::iter(open)
+    let mut lessons = futures::stream::iter(places)
         .map(|(section, lesson)| {
             let section = &structure.sections[section];
+            let lesson = &section.lessons[lesson];
             let brief = Brief {
                 analysis,
                 structure,
                 section,
-                lesson: &section.lessons[lesson],
+                lesson,
+                present: present_text(run.scope(), &stored, lesson.lesson_number),
             };
             write(run, brief)
         })
@@ -122,6 +140,69 @@ pub(crate) async fn run(
         }
     }
     failure.map_or(Ok(()), Err)
+}
+
+/// The text that a lesson has now, where that text alone is made anew.
+fn present_text<'a>(
+    scope: &GenerationScope,
+    stored: &'a [StoredLesson],
+    number: u32,
+) -> Option<&'a LessonContent> {
+    match scope {
+        GenerationScope::Lesson { .. } => stored
+            .iter()
+            .find(|lesson| lesson.lesson_number == number)
+            .and_then(|lesson| lesson.content.as_ref()),
+        GenerationScope::Whole | GenerationScope::Section { .. } => None,
+    }
+}
+
+/// The lessons that a generation still has to write. What it makes anew counts as written only where it has written it
+/// itself; beside that, whatever text a lesson has is kept.
+fn open_lessons(
+    scope: &GenerationScope,
+    generation: GenerationId,
+    structure: &CourseStructure,
+    stored: &[StoredLesson],
+) -> BTreeSet<u32> {
+    let is_anew = |section: &Section, lesson: &Lesson| is_made_anew(scope, section, lesson);
+    let written = |own_only: bool| -> BTreeSet<u32> {
+        stored
+            .iter()
+            .filter(|lesson| matches!(lesson.status, LessonStatus::Completed | LessonStatus::NeedsReview))
+            .filter(|lesson| !own_only || lesson.generation_id == Some(generation))
+            .map(|lesson| lesson.lesson_number)
+            .collect()
+    };
+    let anew = lessons_in(structure, is_anew);
+    let mut open: BTreeSet<u32> = anew.difference(&written(true)).copied().collect();
+    if matches!(scope, GenerationScope::Section { .. }) {
+        // A course may have been made anew in part before it was finished.
+        let others = lessons_in(structure, |section, lesson| !is_anew(section, lesson));
+        open.extend(others.difference(&written(false)));
+    }
+    open
+}
+
+/// Whether the text of a lesson is what this generation makes anew.
+pub(super) fn is_made_anew(scope: &GenerationScope, section: &Section, lesson: &Lesson) -> bool {
+    match scope {
+        GenerationScope::Whole => true,
+        GenerationScope::Section { number, .. } => section.section_number == *number,
+        GenerationScope::Lesson { number, .. } => lesson.lesson_number == *number,
+    }
+}
+
+/// The numbers of the lessons that fulfil a condition.
+pub(super) fn lessons_in(
+    structure: &CourseStructure,
+    condition: impl Fn(&Section, &Lesson) -> bool,
+) -> BTreeSet<u32> {
+    structure
+        .lessons()
+        .filter(|(section, lesson)| condition(section, lesson))
+        .map(|(_, lesson)| lesson.lesson_number)
+        .collect()
 }
 
 async fn write(run: &Run, brief: Brief<'_>) -> Result<(), PipelineError> {

@@ -6,15 +6,15 @@ use domain::lesson::LessonContent;
 use domain::limits;
 use domain::quality::{DuplicatePair, OutcomeCoverage, QualityReport, ReadingTime};
 use domain::stage::Stage;
-use domain::structure::CourseStructure;
+use domain::structure::{CourseStructure, Lesson};
 use domain::taxonomy::bloom_profile;
 use domain::validation::{
     Finding, near_duplicate_findings, outcome_coverage_findings, validate_lesson_content, validate_structure,
 };
-use store::lesson::list_lessons;
 use store::model_call::{BatchTotals, list_totals};
 
 use super::content::tidy::{Read, tidy};
+use super::content::{is_made_anew, lessons_in};
 use crate::context::Run;
 use crate::error::PipelineError;
 use crate::quality::{cosine, embed};
@@ -40,7 +40,7 @@ pub(crate) async fn run(
     analysis: &AnalysisResult,
     structure: &CourseStructure,
 ) -> Result<Finished, PipelineError> {
-    let lessons = without_repeats_across(run).await?;
+    let lessons = without_repeats_across(run, structure).await?;
     let vectors = Vectors::of(run, structure).await?;
     let scores = scores(run, analysis, structure, &vectors);
     let report = report(run, structure, &lessons, &vectors, scores.clone());
@@ -52,25 +52,37 @@ pub(crate) async fn run(
     })
 }
 
-/// Drops sentences that an earlier lesson has already; only small models repeat themselves from lesson to lesson.
-async fn without_repeats_across(run: &Run) -> Result<Vec<(u32, LessonContent)>, PipelineError> {
-    let course = run.course().id;
-    let stored = in_system!(run.store(), |tx| list_lessons(tx, course).await)?;
-    let mut lessons = Vec::new();
+/// Drops sentences that another lesson has already; only small models repeat themselves from lesson to lesson. Only what
+/// this generation makes anew is changed, and it gives way to all that was there before.
+async fn without_repeats_across(
+    run: &Run,
+    structure: &CourseStructure,
+) -> Result<Vec<(u32, LessonContent)>, PipelineError> {
+    let anew = lessons_in(structure, |section, lesson| {
+        is_made_anew(run.scope(), section, lesson)
+    });
+    let stored = run.stored_lessons().await?;
+    let written = stored
+        .into_iter()
+        .filter_map(|lesson| Some((lesson.lesson_number, lesson.content?)));
+    let (new, mut lessons): (Vec<_>, Vec<_>) = written.partition(|(number, _)| anew.contains(number));
     let mut read = Read::default();
-    for lesson in stored {
-        let Some(content) = lesson.content else { continue };
+    for (_, content) in &lessons {
+        tidy(&mut content.clone(), &mut read);
+    }
+    for (number, content) in new {
         let mut tidied = content.clone();
         tidy(&mut tidied, &mut read);
         tidied.word_count = tidied.count_words();
         let shortened = tidied.word_count < content.word_count && tidied.word_count >= LEAST_WORDS;
         if run.is_small() && shortened {
-            run.save_lesson(lesson.lesson_number, &tidied).await?;
-            lessons.push((lesson.lesson_number, tidied));
+            run.save_lesson(number, &tidied).await?;
+            lessons.push((number, tidied));
         } else {
-            lessons.push((lesson.lesson_number, content));
+            lessons.push((number, content));
         }
     }
+    lessons.sort_by_key(|(number, _)| *number);
     Ok(lessons)
 }
 
@@ -187,7 +199,8 @@ fn report(
         serves,
         SERVES_FROM,
     ));
-    for ((_, lesson), (number, content)) in structure.lessons().zip(lessons) {
+    for (lesson, content) in with_texts(structure, lessons) {
+        let number = lesson.lesson_number;
         findings.extend(
             validate_lesson_content(content, lesson, &rules)
                 .into_iter()
@@ -216,6 +229,17 @@ fn report(
         documents: Vec::new(),
         reading_times: reading_times(structure, lessons),
     }
+}
+
+/// The lessons that have a text, with it.
+fn with_texts<'a>(
+    structure: &'a CourseStructure,
+    texts: &'a [(u32, LessonContent)],
+) -> impl Iterator<Item = (&'a Lesson, &'a LessonContent)> {
+    structure.lessons().filter_map(|(_, lesson)| {
+        let text = texts.iter().find(|(number, _)| *number == lesson.lesson_number);
+        text.map(|(_, content)| (lesson, content))
+    })
 }
 
 fn duplicates(
@@ -248,11 +272,9 @@ fn reading_times(structure: &CourseStructure, lessons: &[(u32, LessonContent)]) 
             .unwrap_or(u32::MAX)
             .saturating_mul(minutes)
     };
-    structure
-        .lessons()
-        .zip(lessons)
-        .map(|((_, lesson), (number, content))| ReadingTime {
-            lesson_number: *number,
+    with_texts(structure, lessons)
+        .map(|(lesson, content)| ReadingTime {
+            lesson_number: lesson.lesson_number,
             words: content.word_count,
             words_min: words(limits::WORDS_A_MINUTE.min, lesson.estimated_duration_minutes),
             words_max: words(limits::WORDS_A_MINUTE.max, lesson.estimated_duration_minutes),
@@ -280,19 +302,24 @@ fn metadata(
             .map(|batch| u64::try_from(batch.latency.as_millis()).unwrap_or(u64::MAX))
             .sum::<u64>()
     };
-    let model = |phase: &str| {
-        of(phase)
-            .next_back()
-            .map(|batch| batch.model.clone())
-            .unwrap_or_default()
-    };
+    // Where a part was made anew, the rest of the course is by the models that made it before.
+    let before = run
+        .course()
+        .metadata
+        .as_ref()
+        .map(|metadata| &metadata.model_used);
+    let model = |phase: &str| of(phase).next_back().map(|batch| batch.model.clone());
+    let model_before = |model: fn(&ModelsUsed) -> &String| before.map(model).cloned();
     let retries = |batch: &BatchTotals| batch.calls.saturating_sub(1);
-    let validation = model("validation");
     GenerationMetadata {
         model_used: ModelsUsed {
-            metadata: model("metadata"),
-            sections: model("sections"),
-            validation: Some(validation).filter(|model| !model.is_empty()),
+            metadata: model("metadata")
+                .or(model_before(|models| &models.metadata))
+                .unwrap_or_default(),
+            sections: model("sections")
+                .or(model_before(|models| &models.sections))
+                .unwrap_or_default(),
+            validation: model("validation").filter(|model| !model.is_empty()),
         },
         total_tokens: StageTokens {
             metadata: tokens("metadata"),

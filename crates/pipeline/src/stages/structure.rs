@@ -3,11 +3,13 @@
 mod extend;
 mod mend;
 mod pieces;
+mod remake;
 mod whole;
 
 use std::sync::Arc;
 
 use domain::analysis::AnalysisResult;
+use domain::generation::GenerationScope;
 use domain::limits;
 use domain::structure::{AssessmentStrategy, CourseStructure, DifficultyLevel, Exercise, Lesson, Section};
 use schemars::JsonSchema;
@@ -99,6 +101,26 @@ pub(crate) async fn run(
     run: &Arc<Run>,
     analysis: &Arc<AnalysisResult>,
 ) -> Result<CourseStructure, PipelineError> {
+    let structure = match run.scope() {
+        GenerationScope::Section { number, .. } => {
+            Box::pin(remake::with_section_anew(run, analysis, *number)).await?
+        }
+        GenerationScope::Whole | GenerationScope::Lesson { .. } => {
+            Box::pin(whole_course(run, analysis)).await?
+        }
+    };
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    run.observer().on_event(Event::StructureReady {
+        sections: count(structure.sections.len()),
+        lessons: count(structure.lesson_count()),
+    });
+    Ok(structure)
+}
+
+async fn whole_course(
+    run: &Arc<Run>,
+    analysis: &Arc<AnalysisResult>,
+) -> Result<CourseStructure, PipelineError> {
     let (metadata, sections) = if run.is_small() {
         Box::pin(pieces::parts(run, analysis)).await?
     } else {
@@ -109,12 +131,7 @@ pub(crate) async fn run(
     if structure.lesson_count() < limits::COURSE_LESSONS_MIN {
         Box::pin(extend::extend(run, analysis, &mut structure)).await?;
     }
-    Box::pin(mend::mend(run, &mut structure)).await?;
-    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    run.observer().on_event(Event::StructureReady {
-        sections: count(structure.sections.len()),
-        lessons: count(structure.lesson_count()),
-    });
+    Box::pin(mend::mend(run, &mut structure, mend::Part::Whole)).await?;
     Ok(structure)
 }
 

@@ -112,7 +112,7 @@ struct Usage {
     cost: Option<f64>,
     /// OpenAI, OpenRouter, vLLM and most others.
     prompt_tokens_details: Option<PromptDetails>,
-    /// DeepSeek's own endpoint.
+    /// The endpoint of `DeepSeek`.
     prompt_cache_hit_tokens: Option<u64>,
 }
 

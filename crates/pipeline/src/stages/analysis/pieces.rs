@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Phase, Phases};
+use crate::attempts::Patience;
 use crate::context::Run;
 use crate::data;
 use crate::distinct;
@@ -85,7 +86,7 @@ struct Guidance {
 pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
     let course = data::course(run);
     let context = vars! { course };
-    let wanted = run.inputs().desired_modules_count.map(|count| count as usize);
+    let wanted = super::sections_wished(run.inputs()).map(|count| count as usize);
     // How many parts a broad topic needs; fewer are used when the topic turns out narrow.
     let asked_areas = wanted.unwrap_or(sections_of(TopicComplexity::Broad)) + SPARE_AREAS;
     let lists = futures::future::try_join_all(AREA_PROMPTS.iter().zip(1..).map(|(prompt, number)| {
@@ -224,6 +225,7 @@ fn question(phase: &'static str, batch: u32, prompt: Prompt, schema: Value) -> Q
         temperature: None,
         check: None,
         gate: None,
+        patience: Patience::AllAttempts,
     }
 }
 

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use super::{Phase, Phases};
+use crate::attempts::Patience;
 use crate::context::Run;
 use crate::data;
 use crate::engine::{Check, Question};
@@ -18,6 +19,8 @@ use crate::{quality, schema};
 
 /// Tokens of the longest answer of a phase: a plan of fifty sections fits.
 const PHASE_OUTPUT_TOKENS: u32 = 12_000;
+/// Tokens of one section of a plan where the number of sections is given: texts in Russian fit.
+const PLAN_TOKENS_A_SECTION: u32 = 400;
 
 /// Asks phase by phase.
 ///
@@ -37,7 +40,10 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
         "classification",
         "analysis_classification",
         context,
-        Some(sound),
+        Form {
+            check: Some(sound),
+            ..Form::of::<Classification>()
+        },
     )
     .await?;
     // Recorded, not enforced: a short title says too little to fail a course for.
@@ -47,6 +53,44 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
     };
     let analysis = data::classification(&classification.result);
     let context = vars! { course, analysis };
+    let scope = scope(run, &context).await?;
+    let analysis = data::scope(&classification.result, &scope.result);
+    let context = vars! { course, analysis };
+    let form = Form::of::<ExpertFindings>();
+    let expert: Phase<ExpertFindings> = phase(run, "expert", "analysis_expert", context, form).await?;
+    let analysis = data::expert(&classification.result, &scope.result, &expert.result);
+    let context = vars! { course, analysis };
+    let form = Form::of::<Synthesis>();
+    let synthesis: Phase<Synthesis> = phase(run, "synthesis", "analysis_synthesis", context, form).await?;
+    Ok(Phases {
+        classification,
+        scope,
+        expert,
+        synthesis,
+    })
+}
+
+/// The plan, with as many sections as the user wishes. If the model gives no sound plan of that number, its own
+/// recommendation stands (data model 2.4, "Conflicts").
+async fn scope(run: &Run, context: &minijinja::Value) -> Result<Phase<RecommendedStructure>, PipelineError> {
+    let wished = super::sections_wished(run.inputs());
+    if let Some(sections) = wished {
+        match planned(run, context, Some(sections)).await {
+            Err(PipelineError::Unusable { problem, .. }) => {
+                tracing::warn!(sections, problem, "no plan with the wished number of sections");
+            }
+            outcome => return outcome,
+        }
+    }
+    planned(run, context, None).await
+}
+
+/// A plan of so many sections; `None`: as many as the model finds right.
+async fn planned(
+    run: &Run,
+    context: &minijinja::Value,
+    sections: Option<u32>,
+) -> Result<Phase<RecommendedStructure>, PipelineError> {
     let check: Check<'_> =
         Box::new(
             |value| match serde_json::from_value::<RecommendedStructure>(value.clone()) {
@@ -54,20 +98,19 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
                 Err(error) => vec![Finding::new(Rule::Count, Severity::Error, "", error.to_string())],
             },
         );
-    let scope: Phase<RecommendedStructure> =
-        phase(run, "scope", "analysis_scope", context, Some(check)).await?;
-    let analysis = data::scope(&classification.result, &scope.result);
-    let context = vars! { course, analysis };
-    let expert: Phase<ExpertFindings> = phase(run, "expert", "analysis_expert", context, None).await?;
-    let analysis = data::expert(&classification.result, &scope.result, &expert.result);
-    let context = vars! { course, analysis };
-    let synthesis: Phase<Synthesis> = phase(run, "synthesis", "analysis_synthesis", context, None).await?;
-    Ok(Phases {
-        classification,
-        scope,
-        expert,
-        synthesis,
-    })
+    let mut form = Form {
+        check: Some(check),
+        ..Form::of::<RecommendedStructure>()
+    };
+    if let Some(sections) = sections {
+        form.schema["properties"]["sections_breakdown"]["minItems"] = sections.into();
+        form.schema["properties"]["sections_breakdown"]["maxItems"] = sections.into();
+        form.max_output_tokens = PHASE_OUTPUT_TOKENS.max(sections.saturating_mul(PLAN_TOKENS_A_SECTION));
+        // Without the wish there is still a plan to be had.
+        form.patience = Patience::WhileModelsDiffer;
+    }
+    let context = vars! { sections, ..context.clone() };
+    phase(run, "scope", "analysis_scope", context, form).await
 }
 
 /// How close the topic and its concepts are to the title.
@@ -85,12 +128,32 @@ fn with_own_sums(mut structure: RecommendedStructure) -> RecommendedStructure {
     structure
 }
 
-async fn phase<T: JsonSchema + DeserializeOwned>(
+/// What the answer of a phase must be like.
+struct Form<'a> {
+    schema: serde_json::Value,
+    check: Option<Check<'a>>,
+    max_output_tokens: u32,
+    patience: Patience,
+}
+
+impl Form<'_> {
+    /// The shape of `T` and nothing beyond.
+    fn of<T: JsonSchema>() -> Self {
+        Self {
+            schema: schema::of::<T>(),
+            check: None,
+            max_output_tokens: PHASE_OUTPUT_TOKENS,
+            patience: Patience::AllAttempts,
+        }
+    }
+}
+
+async fn phase<T: DeserializeOwned>(
     run: &Run,
     phase: &'static str,
     prompt: &str,
     data: minijinja::Value,
-    check: Option<Check<'_>>,
+    form: Form<'_>,
 ) -> Result<Phase<T>, PipelineError> {
     let question = Question {
         stage: Stage::Analysis,
@@ -101,11 +164,12 @@ async fn phase<T: JsonSchema + DeserializeOwned>(
         prompt: run.prompts().render(prompt, &data)?,
         hint: None,
         shape: phase,
-        schema: schema::of::<T>(),
-        max_output_tokens: PHASE_OUTPUT_TOKENS,
+        schema: form.schema,
+        max_output_tokens: form.max_output_tokens,
         temperature: None,
-        check,
+        check: form.check,
         gate: None,
+        patience: form.patience,
     };
     let answer = run.ask(question).await?;
     let result = serde_json::from_value(answer.value).map_err(|cause| PipelineError::Shape {

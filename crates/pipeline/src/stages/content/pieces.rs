@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::tidy::{Read, tidy};
 use super::{Brief, Written};
+use crate::attempts::Patience;
 use crate::context::Run;
 use crate::data;
 use crate::engine::{Check, Question};
@@ -345,6 +346,12 @@ impl Asker<'_> {
         check: Option<Check<'_>>,
     ) -> Result<T, PipelineError> {
         let data = minijinja::context! { ..data, ..self.context.clone() };
+        // Only quiz questions are checked beyond their shape, and the lesson's topics can take their place.
+        let patience = if check.is_some() {
+            Patience::WhileModelsDiffer
+        } else {
+            Patience::AllAttempts
+        };
         self.run
             .ask_for(Question {
                 stage: Stage::Content,
@@ -360,6 +367,7 @@ impl Asker<'_> {
                 temperature: None,
                 check,
                 gate: None,
+                patience,
             })
             .await
     }

@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Brief, Written};
+use crate::attempts::Patience;
 use crate::context::Run;
 use crate::data;
 use crate::engine::{Check, Gate, Question};
@@ -97,6 +98,7 @@ pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, Pipe
         lesson => data::lesson(lesson),
         other_lessons => others,
         words => brief.words(),
+        present => brief.present.map(as_markdown),
     };
     let mut shape = schema::of::<Draft>();
     let exercises = lesson.practical_exercises.len();
@@ -132,6 +134,7 @@ pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, Pipe
         temperature: None,
         check: Some(check),
         gate: Some(gate),
+        patience: Patience::AllAttempts,
     };
     let answer = run.ask(question).await?;
     let draft: Draft = serde_json::from_value(answer.value).map_err(|cause| PipelineError::Shape {
@@ -143,6 +146,23 @@ pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, Pipe
         similarity: answer.similarity,
         needs_review: answer.needs_review,
     })
+}
+
+/// A lesson's text as its author sees it, without exercises and quiz: those are remade from the specification.
+fn as_markdown(content: &LessonContent) -> String {
+    let blocks = content.blocks.iter().map(|block| (&block.title, &block.body));
+    let examples = content
+        .examples
+        .iter()
+        .map(|example| (&example.title, &example.body));
+    let parts = blocks
+        .chain(examples)
+        .map(|(title, body)| format!("## {title}\n\n{body}"));
+    std::iter::once(content.introduction.clone())
+        .chain(parts)
+        .chain([content.summary.clone()])
+        .collect::<Vec<_>>()
+        .join("\n\n")
 }
 
 /// What of a lesson is compared with its specification: its beginning and its headings.

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::LessonDraft;
+use crate::attempts::Patience;
 use crate::context::Run;
 use crate::data;
 use crate::engine::{Check, Question};
@@ -91,6 +92,7 @@ pub(crate) async fn extend(
             temperature: None,
             check: Some(check),
             gate: None,
+            patience: Patience::AllAttempts,
         };
         let extension: Extension = run.ask_for(question).await?;
         let lessons = extension

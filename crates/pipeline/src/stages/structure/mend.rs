@@ -2,11 +2,12 @@
 
 use domain::stage::Stage;
 use domain::structure::{CourseStructure, Lesson};
-use domain::validation::{Finding, Rule, Severity, validate_structure};
+use domain::validation::{Finding, Rule, Severity, TitleIndex, validate_section, validate_structure};
 use llm::route::Work;
 use serde_json::json;
 
 use super::pieces::field_shape;
+use crate::attempts::Patience;
 use crate::context::Run;
 use crate::data;
 use crate::engine::{Check, Question};
@@ -22,13 +23,26 @@ const REPLACEMENT_TEMPERATURE: f32 = 0.9;
 /// Tokens of the longest replacement.
 const REPLACEMENT_OUTPUT_TOKENS: u32 = 1500;
 
-/// Mends every text that breaks a rule of severity error.
+/// What of a structure is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// All of it.
+    Whole,
+    /// The section at this place, from 0: all others are as their author wants them.
+    Section(usize),
+}
+
+/// Mends every text of the part that breaks a rule of severity error.
 ///
 /// # Errors
 /// [`PipelineError::InvalidStructure`] if errors remain, and whatever keeps a call from being made.
-pub(crate) async fn mend(run: &Run, structure: &mut CourseStructure) -> Result<(), PipelineError> {
+pub(crate) async fn mend(
+    run: &Run,
+    structure: &mut CourseStructure,
+    part: Part,
+) -> Result<(), PipelineError> {
     for round in 1..=ROUNDS {
-        let errors = errors(run, structure);
+        let errors = errors(run, structure, part);
         if errors.is_empty() {
             return Ok(());
         }
@@ -42,7 +56,7 @@ pub(crate) async fn mend(run: &Run, structure: &mut CourseStructure) -> Result<(
             replace(run, structure, finding, round * 1000 + place).await?;
         }
     }
-    let left = errors(run, structure);
+    let left = errors(run, structure, part);
     match left.first() {
         None => Ok(()),
         Some(first) => Err(PipelineError::InvalidStructure {
@@ -52,12 +66,34 @@ pub(crate) async fn mend(run: &Run, structure: &mut CourseStructure) -> Result<(
     }
 }
 
-fn errors(run: &Run, structure: &CourseStructure) -> Vec<Finding> {
-    let mut errors = validate_structure(structure, &run.rules());
+fn errors(run: &Run, structure: &CourseStructure, part: Part) -> Vec<Finding> {
+    let mut errors = match part {
+        Part::Whole => validate_structure(structure, &run.rules()),
+        Part::Section(place) => of_section(run, structure, place),
+    };
     errors.retain(Finding::is_error);
     // One text may break several rules; it is written anew once a round.
     errors.dedup_by(|a, b| a.path == b.path);
     errors
+}
+
+/// The findings of one section, repeats of other sections' titles and topics included, with paths from the whole.
+fn of_section(run: &Run, structure: &CourseStructure, place: usize) -> Vec<Finding> {
+    let Some(section) = structure.sections.get(place) else {
+        return Vec::new();
+    };
+    let others = structure.sections.iter().enumerate();
+    let elsewhere = TitleIndex::of_sections(others.filter(|(other, _)| *other != place).map(|(_, of)| of));
+    validate_section(section, &run.rules(), &elsewhere)
+        .into_iter()
+        .map(|finding| Finding {
+            path: match finding.path.as_str() {
+                "" => format!("sections[{place}]"),
+                path => format!("sections[{place}].{path}"),
+            },
+            ..finding
+        })
+        .collect()
 }
 
 async fn replace(
@@ -136,6 +172,7 @@ async fn replace(
         temperature: Some(REPLACEMENT_TEMPERATURE),
         check: Some(check),
         gate: None,
+        patience: Patience::WhileModelsDiffer,
     };
     let replacement = match run.ask(question).await {
         Ok(answer) => answer.value["text"].clone(),

@@ -3,7 +3,10 @@
 //! Lesson titles are asked for section by section, each with those before it listed, so that they differ; the
 //! lessons of a section are planned while the next section's titles are made.
 
+pub(super) mod remake;
+
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use domain::analysis::{AnalysisResult, SectionPlan};
 use domain::limits;
@@ -14,10 +17,11 @@ use minijinja::Value;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
 use super::{Metadata, announce, course_title, with_demanded_outcomes};
+use crate::attempts::Patience;
 use crate::context::Run;
 use crate::engine::Question;
 use crate::error::PipelineError;
@@ -101,7 +105,13 @@ pub(crate) async fn parts(
     run: &Arc<Run>,
     analysis: &Arc<AnalysisResult>,
 ) -> Result<(Metadata, Vec<Section>), PipelineError> {
-    tokio::try_join!(metadata(run, analysis), sections(run, analysis))
+    // Whoever waits sees the first section sooner when nothing else is asked beside it.
+    let first_shown = Arc::new(Notify::new());
+    let metadata = async {
+        first_shown.notified().await;
+        metadata(run, analysis).await
+    };
+    tokio::try_join!(metadata, sections(run, analysis, &first_shown))
 }
 
 async fn metadata(run: &Run, analysis: &AnalysisResult) -> Result<Metadata, PipelineError> {
@@ -199,25 +209,34 @@ fn areas(analysis: &AnalysisResult) -> Vec<String> {
         .collect()
 }
 
-async fn sections(run: &Arc<Run>, analysis: &Arc<AnalysisResult>) -> Result<Vec<Section>, PipelineError> {
+async fn sections(
+    run: &Arc<Run>,
+    analysis: &Arc<AnalysisResult>,
+    first_shown: &Arc<Notify>,
+) -> Result<Vec<Section>, PipelineError> {
     let plans = &analysis.recommended_structure.sections_breakdown;
     let total = u32::try_from(plans.len()).unwrap_or(u32::MAX);
     run.progress_structure(0, total).await?;
     let mut taken = vec![run.inputs().title.clone()];
     let mut bodies: JoinSet<Result<Section, PipelineError>> = JoinSet::new();
     let mut done = Vec::new();
+    let made = Arc::new(AtomicU32::new(0));
     let (first, mut topics_before) = oneshot::channel();
     // Nobody can have hung up yet.
     let _ = first.send(Vec::new());
     for (plan, number) in plans.iter().zip(1u32..) {
         let known = taken.clone();
-        let titled = async { titles(run, analysis, plan, number, &known).await };
+        let titled = async {
+            let minutes = analysis.recommended_structure.lesson_duration_minutes;
+            titles(run, &areas(analysis), plan, number, &known, minutes).await
+        };
         tokio::pin!(titled);
-        // While this section's titles are made, earlier sections finish and are shown at once.
+        // While this section's titles are made, earlier sections finish. Nothing may be waited for here: the titles could
+        // hold the lock on the job's row and would not go on meanwhile.
         let titled = loop {
             tokio::select! {
                 titled = &mut titled => break titled?,
-                Some(section) = bodies.join_next() => finished(run, section, &mut done, total).await?,
+                Some(section) = bodies.join_next() => done.push(section.map_err(PipelineError::task)??),
             }
         };
         taken.extend(titled.lesson_titles.iter().cloned());
@@ -226,42 +245,38 @@ async fn sections(run: &Arc<Run>, analysis: &Arc<AnalysisResult>) -> Result<Vec<
             before: std::mem::replace(&mut topics_before, next),
             after: topics_after,
         };
-        let run = Arc::clone(run);
-        bodies.spawn(async move { body(&run, titled, topics).await });
+        let (run, made, first_shown) = (Arc::clone(run), Arc::clone(&made), Arc::clone(first_shown));
+        bodies.spawn(async move {
+            let section = body(&run, titled, topics).await?;
+            announce(&run, &section);
+            first_shown.notify_one();
+            let count = made.fetch_add(1, Ordering::Relaxed) + 1;
+            run.progress_structure(count, total).await?;
+            Ok(section)
+        });
     }
     while let Some(section) = bodies.join_next().await {
-        finished(run, section, &mut done, total).await?;
+        done.push(section.map_err(PipelineError::task)??);
     }
     done.sort_by_key(|section| section.section_number);
     Ok(done)
 }
 
-async fn finished(
-    run: &Run,
-    section: Result<Result<Section, PipelineError>, tokio::task::JoinError>,
-    done: &mut Vec<Section>,
-    total: u32,
-) -> Result<(), PipelineError> {
-    let section = section.map_err(PipelineError::task)??;
-    announce(run, &section);
-    done.push(section);
-    run.progress_structure(u32::try_from(done.len()).unwrap_or(u32::MAX), total)
-        .await
-}
-
+/// Finds the titles of a section's lessons. `taken` are the course's title and then those of all lessons that it has.
 async fn titles(
     run: &Run,
-    analysis: &AnalysisResult,
+    areas: &[String],
     plan: &SectionPlan,
     number: u32,
     taken: &[String],
+    minutes: u32,
 ) -> Result<Titled, PipelineError> {
     let pieces = Pieces::new(run.language());
     let lessons = plan.estimated_lessons as usize;
     let asked = lessons + SPARE_TITLES;
     let context = vars! {
         course => data::course(run),
-        areas => areas(analysis),
+        areas,
         used => taken.iter().skip(1).collect::<Vec<_>>(),
         section => vars! { number, title => plan.area, topics => plan.key_topics },
         count => asked,
@@ -280,6 +295,7 @@ async fn titles(
         shape,
     )
     .await?;
+    let lessons_before = taken.len().saturating_sub(1);
     let taken: Vec<String> = taken.iter().cloned().chain([plan.area.clone()]).collect();
     // Where the model repeated itself, the plan's own topics are titles that are surely on the subject.
     let candidates: Vec<String> = answer
@@ -299,8 +315,8 @@ async fn titles(
         plan: plan.clone(),
         description: answer.section_description,
         lesson_titles,
-        minutes: analysis.recommended_structure.lesson_duration_minutes,
-        lessons_before: taken.len().saturating_sub(2),
+        minutes,
+        lessons_before,
     })
 }
 
@@ -487,6 +503,7 @@ pub(super) async fn piece<T: DeserializeOwned>(
         temperature: None,
         check: None,
         gate: None,
+        patience: Patience::AllAttempts,
     })
     .await
 }

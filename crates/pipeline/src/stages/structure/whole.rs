@@ -1,12 +1,13 @@
 //! The structure by a large model: two calls for the metadata, one for each section.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use domain::analysis::{AnalysisResult, DifficultyProgression, Importance, SectionPlan};
 use domain::limits;
 use domain::quality::{CRITICAL_METADATA_THRESHOLD, SECTION_THRESHOLD};
 use domain::stage::Stage;
-use domain::structure::{AssessmentStrategy, Section};
+use domain::structure::{AssessmentStrategy, CourseStructure, Section};
 use domain::validation::{Finding, Rule, Severity, validate_section};
 use llm::route::Work;
 use minijinja::Value;
@@ -15,10 +16,12 @@ use serde::Deserialize;
 use tokio::task::JoinSet;
 
 use super::{Metadata, SectionDraft, announce, course_title, with_demanded_outcomes};
+use crate::attempts::Patience;
 use crate::context::Run;
 use crate::data;
 use crate::engine::{Check, Gate, Question};
 use crate::error::PipelineError;
+use crate::prompt::Prompt;
 use crate::vars::vars;
 use crate::{rules, schema};
 
@@ -198,6 +201,7 @@ async fn critical(run: &Run, plans: &[SectionPlan], data: &Value) -> Result<Crit
         temperature: None,
         check: Some(check),
         gate: Some(gate),
+        patience: Patience::AllAttempts,
     };
     run.ask_for(question).await
 }
@@ -217,6 +221,7 @@ async fn rest(run: &Run, data: &Value) -> Result<Rest, PipelineError> {
         temperature: None,
         check: Some(Box::new(|value| rules::texts(value, run.language()))),
         gate: None,
+        patience: Patience::AllAttempts,
     };
     run.ask_for(question).await
 }
@@ -243,6 +248,114 @@ async fn section(
         },
         ..shared.clone()
     };
+    let lessons = plan.estimated_lessons;
+    write_section(
+        run,
+        Asked {
+            number,
+            minutes,
+            lessons: lessons..=lessons,
+            complexity: Some(complexity(plan)),
+            prompt: run.prompts().render("structure_section", &data)?,
+            brief: format!(
+                "{}. {} {}",
+                planned.section_title,
+                planned.section_description,
+                plan.key_topics.join(". ")
+            ),
+        },
+    )
+    .await
+}
+
+/// Makes one section of a finished course anew; the titles and topics of all others are remembered by then.
+///
+/// # Errors
+/// Whatever keeps it from being made.
+pub(super) async fn remake(
+    run: &Run,
+    analysis: &AnalysisResult,
+    structure: &CourseStructure,
+    present: &Section,
+    minutes: u32,
+) -> Result<Section, PipelineError> {
+    let lessons = lessons_allowed(run, structure, present);
+    let titles: Vec<Value> = structure
+        .sections
+        .iter()
+        .map(|section| vars! { id => section.section_number, title => section.section_title })
+        .collect();
+    let data = vars! {
+        course => data::course(run),
+        analysis => data::analysis(analysis),
+        metadata => vars! { description => structure.course_description },
+        plan => titles,
+        minutes,
+        fewest => lessons.start(),
+        most => lessons.end(),
+        section => vars! {
+            objectives => present.learning_objectives,
+            lessons => present.lessons.iter().map(data::lesson).collect::<Vec<_>>(),
+            ..data::section(present)
+        },
+    };
+    let topics: Vec<&str> = present
+        .lessons
+        .iter()
+        .flat_map(|lesson| lesson.key_topics.iter().map(String::as_str))
+        .collect();
+    let plans = &analysis.recommended_structure.sections_breakdown;
+    let plan = plans.get((present.section_number as usize).saturating_sub(1));
+    write_section(
+        run,
+        Asked {
+            number: present.section_number,
+            minutes,
+            lessons,
+            complexity: plan.map(complexity),
+            prompt: run.prompts().render("structure_remake", &data)?,
+            // What the author wants otherwise is asked for as well: it may lead away from what is there.
+            brief: format!(
+                "{}. {} {}. {}",
+                present.section_title,
+                present.section_description,
+                topics.join(". "),
+                run.wish().unwrap_or_default()
+            ),
+        },
+    )
+    .await
+}
+
+/// How many lessons a section may have when it is made anew: as many as now, unless the author's wish may ask for
+/// another number; the course keeps its ten in any case.
+fn lessons_allowed(run: &Run, structure: &CourseStructure, present: &Section) -> RangeInclusive<u32> {
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let now = present.lessons.len();
+    let elsewhere = structure.lesson_count().saturating_sub(now);
+    let fewest = limits::COURSE_LESSONS_MIN.saturating_sub(elsewhere).max(1);
+    if run.wish().is_some() {
+        count(fewest)..=count(limits::SECTION_LESSONS_SOFT_MAX.max(now).max(fewest))
+    } else {
+        count(now.max(fewest))..=count(now.max(fewest))
+    }
+}
+
+/// A section to be written.
+struct Asked {
+    number: u32,
+    /// Minutes of each lesson.
+    minutes: u32,
+    lessons: RangeInclusive<u32>,
+    complexity: Option<f32>,
+    prompt: Prompt,
+    /// What it is compared with.
+    brief: String,
+}
+
+/// Writes one section that repeats no title and no topic of the others.
+async fn write_section(run: &Run, asked: Asked) -> Result<Section, PipelineError> {
+    let Asked { number, minutes, .. } = asked;
     let elsewhere = run.title_index_elsewhere(number);
     let taken: Vec<&str> = elsewhere
         .titles()
@@ -257,8 +370,8 @@ async fn section(
         )
     });
     let mut shape = schema::of::<SectionDraft>();
-    shape["properties"]["lessons"]["minItems"] = plan.estimated_lessons.into();
-    shape["properties"]["lessons"]["maxItems"] = plan.estimated_lessons.into();
+    shape["properties"]["lessons"]["minItems"] = (*asked.lessons.start()).into();
+    shape["properties"]["lessons"]["maxItems"] = (*asked.lessons.end()).into();
     let check: Check<'_> =
         Box::new(
             move |value| match serde_json::from_value::<SectionDraft>(value.clone()) {
@@ -270,12 +383,7 @@ async fn section(
             },
         );
     let gate = Gate {
-        brief: format!(
-            "{}. {} {}",
-            planned.section_title,
-            planned.section_description,
-            plan.key_topics.join(". ")
-        ),
+        brief: asked.brief,
         digest: Box::new(digest),
         threshold: SECTION_THRESHOLD,
     };
@@ -284,8 +392,8 @@ async fn section(
         phase: "sections".to_owned(),
         batch: number,
         work: Work::Section,
-        complexity: Some(complexity(plan)),
-        prompt: run.prompts().render("structure_section", &data)?,
+        complexity: asked.complexity,
+        prompt: asked.prompt,
         hint,
         shape: "section",
         schema: shape,
@@ -293,6 +401,7 @@ async fn section(
         temperature: None,
         check: Some(check),
         gate: Some(gate),
+        patience: Patience::AllAttempts,
     };
     let draft: SectionDraft = run.ask_for(question).await?;
     let section = draft.into_section(number, minutes);

@@ -1,0 +1,204 @@
+//! A database, a scripted model and a pipeline between them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::clock::SystemClock;
+use domain::course::CourseRequest;
+use domain::generation::GenerationScope;
+use domain::id::{CourseId, GenerationId};
+use domain::language::Language;
+use domain::user::Actor;
+use llm::card::{Cards, Granularity, ModelCard};
+use llm::gateway::Models;
+use llm::provider::scripted::answers::schema_answers;
+use llm::provider::scripted::{Script, Scripted, WordEmbedder};
+use llm::request::Request;
+use llm::route::Routes;
+use pipeline::event::Unwatched;
+use pipeline::{JobOutcome, Pipeline, Services};
+use serde_json::{Value, json};
+use store::checkpoint::count_checkpoints;
+use store::course::{Course, get_course, insert_course};
+use store::error::StoreError;
+use store::generation::lifecycle::{NewGeneration, start_generation};
+use store::generation::{Generation, get_generation};
+use store::lesson::{StoredLesson, list_lessons};
+use store::queue::{ClaimedJob, claim, rescue_expired};
+use store::testkit::{self, TestDatabase};
+use store::worker::{WorkerIdentity, register};
+use store::{Store, organization};
+use tokio_util::sync::CancellationToken;
+
+/// The seed of every generation: what is made anew must differ all the same.
+const SEED: u64 = 7;
+
+/// A database with one author in it.
+pub(crate) struct World {
+    // Dropped last: the store is connected to it.
+    store: Arc<Store>,
+    author: Actor,
+    _database: TestDatabase,
+}
+
+/// A pipeline and the model that it asks.
+pub(crate) struct Desk {
+    pub(crate) model: Arc<Scripted>,
+    pub(crate) pipeline: Pipeline,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let database = testkit::database().await.unwrap();
+        let store = Arc::new(database.open().await.unwrap());
+        let author = store
+            .with_system(async |tx| organization::ensure_local_owner(tx).await)
+            .await
+            .unwrap();
+        Self {
+            store,
+            author,
+            _database: database,
+        }
+    }
+
+    /// A pipeline whose only model follows `script`, asked in large or in small questions, one at a time.
+    pub(crate) fn desk(&self, granularity: Granularity, script: Script) -> Desk {
+        let mut cards = Cards::default();
+        cards.insert(ModelCard {
+            context_window: 131_072,
+            max_output: 65_536,
+            granularity,
+            ..ModelCard::assumed("scripted", "scripted")
+        });
+        let model = Arc::new(Scripted::new("scripted", script).with_max_parallel(1));
+        let embedder = Arc::new(WordEmbedder::new(256).lenient());
+        let models = Models::builder(cards, Routes::single("scripted"), embedder)
+            .provider(Arc::clone(&model) as _)
+            .build(Arc::new(SystemClock))
+            .unwrap();
+        let services = Services {
+            store: Arc::clone(&self.store),
+            models,
+            clock: Arc::new(SystemClock),
+            observer: Arc::new(Unwatched),
+        };
+        Desk {
+            model,
+            pipeline: Pipeline::new(services).unwrap(),
+        }
+    }
+
+    pub(crate) async fn insert(&self, request: &CourseRequest) -> CourseId {
+        let (inputs, _) = request.check(Language::English).unwrap();
+        let course = self
+            .store
+            .with_tenant(&self.author, async |tx| insert_course(tx, &inputs).await);
+        course.await.unwrap().id
+    }
+
+    pub(crate) async fn start(
+        &self,
+        course_id: CourseId,
+        scope: GenerationScope,
+    ) -> Result<GenerationId, StoreError> {
+        let course = self.course(course_id).await;
+        let new = NewGeneration {
+            course_id,
+            budget: course.inputs.budget,
+            seed: SEED,
+            options: json!({}),
+            scope,
+            user_limit: None,
+            global_limit: None,
+            idempotency_key: None,
+            webhook_url: None,
+        };
+        let started = self
+            .store
+            .with_tenant(&self.author, async |tx| start_generation(tx, &new).await);
+        Ok(started.await?.generation_id)
+    }
+
+    /// The next job of the generation. Its lease has run out at once, as that of a worker that is killed.
+    pub(crate) async fn claim(&self, generation: GenerationId) -> Option<ClaimedJob> {
+        let worker = WorkerIdentity::of_this_process();
+        let claimed = self.store.with_system(async |tx| {
+            register(tx, &worker, 1).await?;
+            claim(tx, worker.id, Some(generation), Duration::ZERO).await
+        });
+        claimed.await.unwrap()
+    }
+
+    /// What a worker does when others are gone.
+    pub(crate) async fn rescue(&self) -> usize {
+        let rescued = self.store.with_system(async |tx| rescue_expired(tx).await);
+        rescued.await.unwrap().len()
+    }
+
+    /// Runs a generation until nothing of it waits any more; the error of a stage ends it.
+    pub(crate) async fn run(
+        &self,
+        desk: &Desk,
+        generation: GenerationId,
+    ) -> Result<(), pipeline::error::PipelineError> {
+        while let Some(job) = self.claim(generation).await {
+            match desk.pipeline.run_job(&job, &CancellationToken::new()).await {
+                JobOutcome::Finished { .. } => {}
+                JobOutcome::Failed(error) => return Err(error),
+                other => panic!("{:?} of {:?}", other, job.job.stage),
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn course(&self, id: CourseId) -> Course {
+        let course = self.store.with_system(async |tx| get_course(tx, id).await);
+        course.await.unwrap()
+    }
+
+    pub(crate) async fn generation(&self, id: GenerationId) -> Generation {
+        let generation = self.store.with_system(async |tx| get_generation(tx, id).await);
+        generation.await.unwrap()
+    }
+
+    /// How many answers of the generation are kept.
+    pub(crate) async fn checkpoints(&self, id: GenerationId) -> usize {
+        let count = self.store.with_system(async |tx| count_checkpoints(tx, id).await);
+        usize::try_from(count.await.unwrap()).unwrap()
+    }
+
+    pub(crate) async fn lessons(&self, id: CourseId) -> Vec<StoredLesson> {
+        let lessons = self.store.with_system(async |tx| list_lessons(tx, id).await);
+        lessons.await.unwrap()
+    }
+}
+
+/// A course of three sections, as small as courses may be.
+pub(crate) fn request() -> CourseRequest {
+    CourseRequest {
+        title: "Keeping bees in a small garden".to_owned(),
+        desired_lessons_count: Some(10),
+        desired_modules_count: Some(3),
+        ..CourseRequest::default()
+    }
+}
+
+/// Answers that fit every question.
+pub(crate) fn obliging() -> Script {
+    schema_answers(1, Language::English)
+}
+
+/// The text of a question to the model, without the program's instructions.
+pub(crate) fn question(request: &Request) -> String {
+    let asked = request.messages.iter().skip(1);
+    asked
+        .map(|message| message.content.as_str())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// As it is published.
+pub(crate) fn json_of<T: serde::Serialize>(value: &T) -> Value {
+    serde_json::to_value(value).unwrap()
+}
