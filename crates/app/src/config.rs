@@ -20,9 +20,7 @@ use secrecy::SecretString;
 use url::Url;
 
 pub(crate) use environment::Environment;
-pub(crate) use service::{
-    AlertSettings, AuthSettings, TokenAlgorithm, WebhookSettings, WorkerSettings,
-};
+pub(crate) use service::{AlertSettings, AuthSettings, TokenAlgorithm, WebhookSettings, WorkerSettings};
 pub(crate) use settings::{ProviderSettings, Settings};
 
 /// The file in the configuration folder.
@@ -198,9 +196,7 @@ impl Config {
             jwt_secret: environment
                 .get(&settings.auth.jwt_secret_env)
                 .map(SecretString::from),
-            otlp_endpoint: environment
-                .get("OTEL_EXPORTER_OTLP_ENDPOINT")
-                .map(str::to_owned),
+            otlp_endpoint: environment.get("OTEL_EXPORTER_OTLP_ENDPOINT").map(str::to_owned),
             notify_socket: environment.get_os("NOTIFY_SOCKET").map(ToOwned::to_owned),
             settings,
             user_language: user_language(environment),

@@ -95,7 +95,14 @@ impl Housekeeping {
             .await?;
         let (jobs, events, sessions, deliveries, metrics) = removed;
         if removed != (0, 0, 0, 0, 0) {
-            tracing::info!(jobs, events, sessions, deliveries, metrics, "old rows were removed");
+            tracing::info!(
+                jobs,
+                events,
+                sessions,
+                deliveries,
+                metrics,
+                "old rows were removed"
+            );
         }
         Ok(())
     }
@@ -107,7 +114,10 @@ impl Housekeeping {
             .with_system(async move |tx: &mut SystemTx| document::release_expired_uploads(tx).await)
             .await?;
         if !released.is_empty() {
-            tracing::info!(uploads = released.len(), "room of uploads that never ended was given back");
+            tracing::info!(
+                uploads = released.len(),
+                "room of uploads that never ended was given back"
+            );
         }
         self.service.uploads.sweep().await;
         Ok(())

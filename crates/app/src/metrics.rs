@@ -183,7 +183,11 @@ fn describe() {
     describe_gauge!(SUBSCRIPTIONS, "Open subscriptions in this process");
     describe_counter!(AUTH_REJECTED, "Requests that were not let in, by reason");
     describe_gauge!(QUEUE_JOBS, "Jobs in the queue, by state and priority");
-    describe_gauge!(QUEUE_AGE, Unit::Seconds, "How long the job has waited that has waited longest");
+    describe_gauge!(
+        QUEUE_AGE,
+        Unit::Seconds,
+        "How long the job has waited that has waited longest"
+    );
     describe_gauge!(JOBS_RUNNING, "Jobs that this process works on");
     describe_counter!(STAGES, "Jobs that ended in this process, by stage and outcome");
     describe_histogram!(STAGE_SECONDS, Unit::Seconds, "Time a stage's job took");

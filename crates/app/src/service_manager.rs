@@ -15,7 +15,9 @@ pub(crate) const STOPPING: &str = "STOPPING=1";
 
 /// Tells it, where a service manager listens.
 pub(crate) fn notify(config: &Config, state: &str) {
-    let Some(socket) = &config.notify_socket else { return };
+    let Some(socket) = &config.notify_socket else {
+        return;
+    };
     if let Err(error) = send(socket, state) {
         tracing::warn!(%error, state, "the service manager could not be told");
     }

@@ -86,11 +86,11 @@ pub(crate) fn init_service(config: &Config) -> Result<Traces, Failure> {
     };
     let (traces, spans) = match &config.otlp_endpoint {
         Some(endpoint) => {
-            let (traces, tracer) = Traces::start(endpoint).map_err(Failure::setup)?;
+            let (started, spans) = Traces::start(endpoint).map_err(Failure::setup)?;
             let layer = tracing_opentelemetry::layer()
-                .with_tracer(tracer)
+                .with_tracer(spans)
                 .with_filter(filter(FILE_LEVEL));
-            (traces, Some(layer))
+            (started, Some(layer))
         }
         None => (Traces::unwanted(), None),
     };

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use domain::clock::{Clock, SystemClock};
 use llm::gateway::Models;
-use llm::provider::{Embedder, Provider};
 use llm::provider::openai_compatible::embeddings::{EmbeddingModel, KindMarks, OpenAiEmbedder};
 use llm::provider::openai_compatible::{Endpoint, OpenAiCompatible};
+use llm::provider::{Embedder, Provider};
 use secrecy::ExposeSecret;
 use store::Store;
 use store::StoreConfig;

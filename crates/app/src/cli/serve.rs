@@ -1,5 +1,6 @@
 //! `serve`: the API, with a worker in the same process.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -189,22 +190,33 @@ async fn announce(
         .clone()
         .unwrap_or_else(|| format!("http://{address}"));
     let url = url.trim_end_matches('/');
-    eprintln!("Coursewright {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
-    eprintln!("  API       {url}/docs");
-    eprintln!("  database  {}", database_name(config));
-    match worker {
-        Some(worker) => eprintln!(
-            "  worker    {} jobs at once, models: {}",
-            config.settings.worker.concurrency,
-            worker.model_names().join(", ")
+    let mut lines = vec![
+        format!(
+            "Coursewright {} listens on http://{address}",
+            env!("CARGO_PKG_VERSION")
         ),
-        None => eprintln!("  worker    none in this process (--no-worker)"),
-    }
+        format!("  API       {url}/docs"),
+        format!("  database  {}", database_name(config)),
+        match worker {
+            Some(worker) => format!(
+                "  worker    {} jobs at once, models: {}",
+                config.settings.worker.concurrency,
+                worker.model_names().join(", ")
+            ),
+            None => "  worker    none in this process (--no-worker)".to_owned(),
+        },
+    ];
     if let Some(token) = service.auth.setup_token().await? {
-        eprintln!("  set-up    {url}/setup#token={}", token.expose());
+        lines.push(format!("  set-up    {url}/setup#token={}", token.expose()));
     }
+    say(&lines);
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "ready");
     Ok(())
+}
+
+/// Says what the process does on standard error. Nobody may be listening any more, which must not end a service.
+pub(super) fn say(lines: &[String]) {
+    let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
 }
 
 /// The database without its password.

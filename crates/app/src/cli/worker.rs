@@ -10,7 +10,7 @@ use store::Store;
 use tokio::task::JoinSet;
 
 use super::run::Signals;
-use super::serve::{StartLines, close, database_name, listen};
+use super::serve::{StartLines, close, database_name, listen, say};
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::metrics::Metrics;
@@ -53,14 +53,23 @@ impl Worker {
             &config.settings.webhooks,
         )?;
         let settings = config.settings.worker.clone();
-        let worker = QueueWorker::new(Arc::clone(&store), clock, Arc::clone(&metrics), settings, models, gate);
-        eprintln!("Coursewright {} works", env!("CARGO_PKG_VERSION"));
-        eprintln!("  database  {}", database_name(&config));
-        eprintln!(
-            "  worker    {} jobs at once, models: {}",
-            config.settings.worker.concurrency,
-            worker.model_names().join(", ")
+        let worker = QueueWorker::new(
+            Arc::clone(&store),
+            clock,
+            Arc::clone(&metrics),
+            settings,
+            models,
+            gate,
         );
+        say(&[
+            format!("Coursewright {} works", env!("CARGO_PKG_VERSION")),
+            format!("  database  {}", database_name(&config)),
+            format!(
+                "  worker    {} jobs at once, models: {}",
+                config.settings.worker.concurrency,
+                worker.model_names().join(", ")
+            ),
+        ]);
         let mut beside = JoinSet::new();
         if let Some(address) = config.settings.worker.metrics_bind {
             let listener = listen(address).await?;

@@ -48,7 +48,11 @@ impl<const N: usize> From<[(&str, &str); N]> for Environment {
 impl<'a> FromIterator<(&'a str, &'a str)> for Environment {
     fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(variables: I) -> Self {
         let variables = variables.into_iter();
-        Self(variables.map(|(name, value)| (name.to_owned(), value.into())).collect())
+        Self(
+            variables
+                .map(|(name, value)| (name.to_owned(), value.into()))
+                .collect(),
+        )
     }
 }
 

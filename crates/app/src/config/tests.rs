@@ -137,7 +137,10 @@ fn service_settings_have_defaults_and_limits() {
         assert!(error.to_string().contains(expected), "{error}");
         assert_eq!(error.kind(), ErrorKind::Setup);
     };
-    check("[worker]\nlease_secs = 4", "worker.lease_secs must be from 5 to 50, not 4");
+    check(
+        "[worker]\nlease_secs = 4",
+        "worker.lease_secs must be from 5 to 50, not 4",
+    );
     check("[worker]\nconcurrency = 0", "worker.concurrency must be from 1");
     check("[worker]\nstall_secs = 1", "worker.stall_secs");
     check("[limits]\ngenerations = 0", "limits.generations");

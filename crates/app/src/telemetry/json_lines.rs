@@ -33,14 +33,22 @@ where
         line.insert("level".to_owned(), event.metadata().level().as_str().into());
         // The message comes first among the fields, whatever their order.
         line.insert("message".to_owned(), Value::Null);
-        for span in context.event_scope().into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
+        for span in context
+            .event_scope()
+            .into_iter()
+            .flat_map(tracing_subscriber::registry::Scope::from_root)
+        {
             let extensions = span.extensions();
             let Some(fields) = extensions.get::<FormattedFields<JsonFields>>() else {
                 continue;
             };
             // What cannot be read is left out: a log must not fail.
             if let Ok(Value::Object(fields)) = serde_json::from_str(&fields.fields) {
-                line.extend(fields.into_iter().filter(|(_, value)| *value != Value::String(String::new())));
+                line.extend(
+                    fields
+                        .into_iter()
+                        .filter(|(_, value)| *value != Value::String(String::new())),
+                );
             }
         }
         line.insert("target".to_owned(), event.metadata().target().into());

@@ -242,9 +242,22 @@ mod tests {
     #[test]
     fn literal_private_addresses_are_refused_in_every_spelling() {
         for host in [
-            "127.0.0.1", "2130706433", "0x7f.1", "0177.0.0.1", "127.1", "10.0.0.1", "169.254.169.254",
-            "[::1]", "[::ffff:127.0.0.1]", "[64:ff9b::a00:1]", "[fd00::1]", "localhost", "LOCALHOST.",
-            "a.localhost", "0.0.0.0", "100.64.0.1",
+            "127.0.0.1",
+            "2130706433",
+            "0x7f.1",
+            "0177.0.0.1",
+            "127.1",
+            "10.0.0.1",
+            "169.254.169.254",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+            "[64:ff9b::a00:1]",
+            "[fd00::1]",
+            "localhost",
+            "LOCALHOST.",
+            "a.localhost",
+            "0.0.0.0",
+            "100.64.0.1",
         ] {
             check(&format!("https://{host}/"), Err(TargetError::NotPublic));
         }

@@ -134,7 +134,10 @@ fn private_allowed() -> WebhookSettings {
 
 async fn receiver(answer: ResponseTemplate) -> MockServer {
     let server = MockServer::start().await;
-    Mock::given(method("POST")).respond_with(answer).mount(&server).await;
+    Mock::given(method("POST"))
+        .respond_with(answer)
+        .mount(&server)
+        .await;
     server
 }
 
@@ -147,22 +150,25 @@ async fn delivery_is_signed_by_the_specification() {
     assert_eq!(delivery.state, DeliveryState::Delivered);
     assert_eq!(delivery.last_status, Some(204));
 
-    let received = receiver.received_requests().await.unwrap();
-    assert_eq!(received.len(), 1);
+    let requests = receiver.received_requests().await.unwrap();
+    assert_eq!(requests.len(), 1);
     let secret = outbox
         .store
         .with_tenant(&outbox.admin, async |tx| get_organization_secret(tx).await)
         .await
         .unwrap();
     let checker = Webhook::new(&secret).unwrap();
-    checker.verify(&received[0].body, &received[0].headers).unwrap();
-    let body: Value = serde_json::from_slice(&received[0].body).unwrap();
+    checker.verify(&requests[0].body, &requests[0].headers).unwrap();
+    let body: Value = serde_json::from_slice(&requests[0].body).unwrap();
     assert_eq!(body["type"], "generation.cancelled");
     assert_eq!(body["data"]["title"], "Rust for beginners");
-    assert_eq!(received[0].headers["webhook-id"], delivery.id.to_string().as_str());
-    let mut forged = received[0].body.clone();
+    assert_eq!(
+        requests[0].headers["webhook-id"],
+        delivery.id.to_string().as_str()
+    );
+    let mut forged = requests[0].body.clone();
     forged[0] = b' ';
-    assert!(checker.verify(&forged, &received[0].headers).is_err());
+    assert!(checker.verify(&forged, &requests[0].headers).is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -182,7 +182,11 @@ impl QueueWorker {
                 Ok(rescued) => {
                     for Rescued { job_id, is_dead, .. } in &rescued {
                         tracing::warn!(%job_id, is_dead, "took a job over from a worker that is gone");
-                        self.metrics.event(if *is_dead { "retry_exhausted" } else { "orphaned_job_recovery" });
+                        self.metrics.event(if *is_dead {
+                            "retry_exhausted"
+                        } else {
+                            "orphaned_job_recovery"
+                        });
                     }
                     self.hints.notify_one();
                 }
@@ -195,7 +199,9 @@ impl QueueWorker {
         let identity = self.identity.clone();
         let mut rescued = self
             .store
-            .with_system(async move |tx: &mut SystemTx| worker::rescue_from_dead_neighbours(tx, &identity).await)
+            .with_system(async move |tx: &mut SystemTx| {
+                worker::rescue_from_dead_neighbours(tx, &identity).await
+            })
             .await?;
         let expired = self
             .store
@@ -290,7 +296,9 @@ impl QueueWorker {
             }
         };
         let span = context::span(&job, &context);
-        Box::pin(self.run_known(&job, &context, &holding)).instrument(span).await;
+        Box::pin(self.run_known(&job, &context, &holding))
+            .instrument(span)
+            .await;
         drop(holding);
     }
 
@@ -427,7 +435,10 @@ impl QueueWorker {
         if jobs.is_empty() {
             return;
         }
-        tracing::info!(jobs = jobs.len(), "shutting down: calls of models may end, no new one begins");
+        tracing::info!(
+            jobs = jobs.len(),
+            "shutting down: calls of models may end, no new one begins"
+        );
         self.gate.close();
         tokio::select! {
             () = async { self.gate.until_idle().await; sleep(SETTLE).await } => {}
@@ -436,7 +447,10 @@ impl QueueWorker {
         }
         self.leases.stop_all();
         if timeout(STOP_PATIENCE, all_ended(jobs)).await.is_err() {
-            tracing::warn!(jobs = jobs.len(), "jobs did not stop in time; they are left as after a crash");
+            tracing::warn!(
+                jobs = jobs.len(),
+                "jobs did not stop in time; they are left as after a crash"
+            );
             jobs.shutdown().await;
         }
     }

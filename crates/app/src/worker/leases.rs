@@ -113,7 +113,10 @@ impl Leases {
     fn missed(&self, reason: &str) {
         // Said once an outage, not each second of it.
         if locked(&self.healthy_since).take().is_some() {
-            tracing::warn!(reason, "no sign of life could be given; going on and trying again");
+            tracing::warn!(
+                reason,
+                "no sign of life could be given; going on and trying again"
+            );
         }
     }
 
@@ -148,7 +151,9 @@ impl Leases {
                 .with_system(async move |tx: &mut SystemTx| snooze(tx, &lease, Duration::ZERO).await)
                 .await;
             match returned {
-                Ok(()) => tracing::info!(job_id = %lease.job_id, "a job whose end could not be written is handed back"),
+                Ok(()) => {
+                    tracing::info!(job_id = %lease.job_id, "a job whose end could not be written is handed back");
+                }
                 // It had ended, or somebody else has it: as good.
                 Err(StoreError::LostLease(_)) => {}
                 Err(error) => return Err(error),

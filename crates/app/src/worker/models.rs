@@ -100,7 +100,10 @@ pub(crate) fn of_generation(models: &Models, options: &Value) -> Models {
         return models.clone();
     };
     if !named(models.routes()).contains(wished) {
-        tracing::warn!(model = wished, "the generation's model is not configured; the usual ones are used");
+        tracing::warn!(
+            model = wished,
+            "the generation's model is not configured; the usual ones are used"
+        );
         return models.clone();
     }
     models

@@ -241,7 +241,10 @@ async fn shutdown_lets_calls_end_and_hands_the_job_back() {
     assert!(asked.elapsed() < Duration::from_secs(25), "{:?}", asked.elapsed());
     assert_eq!(crew.running().await, 0, "the job is handed back");
     let figures = crew.metrics.render();
-    assert!(!figures.contains("outcome=\"cancelled\""), "calls ended by themselves: {figures}");
+    assert!(
+        !figures.contains("outcome=\"cancelled\""),
+        "calls ended by themselves: {figures}"
+    );
 
     let (shutdown, running) = crew.worker(Duration::from_millis(5), WorkerSettings::default());
     crew.wait_for(course, GenerationStatus::Completed).await;

@@ -238,7 +238,7 @@ mod tests {
             schema: None,
             max_output_tokens: 100,
             sampling: Sampling::default(),
-            idle_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_mins(1),
         }
     }
 
@@ -264,8 +264,15 @@ mod tests {
         assert!(calls.join_next().await.unwrap().unwrap(), "the early one ended");
         assert!(timeout(Duration::from_mins(1), calls.join_next()).await.is_err());
         cancel.cancel();
-        assert!(!calls.join_next().await.unwrap().unwrap(), "the late one never began");
-        assert!(metrics.render().contains("coursewright_model_calls_total{model=\"scripted\",outcome=\"ok\"} 1"));
+        assert!(
+            !calls.join_next().await.unwrap().unwrap(),
+            "the late one never began"
+        );
+        assert!(
+            metrics
+                .render()
+                .contains("coursewright_model_calls_total{model=\"scripted\",outcome=\"ok\"} 1")
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -275,7 +282,10 @@ mod tests {
         let stall = Duration::from_mins(2);
         let silent = JobWatch::new(Arc::clone(&metrics));
         let silence = silent.stalled(stall, &gate).await;
-        assert!(silence >= stall && silence < stall + Duration::from_secs(2), "{silence:?}");
+        assert!(
+            silence >= stall && silence < stall + Duration::from_secs(2),
+            "{silence:?}"
+        );
 
         let busy = JobWatch::new(metrics);
         let moving = async {

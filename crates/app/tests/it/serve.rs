@@ -13,17 +13,17 @@ use crate::desk::Desk;
 use crate::provider::Provider;
 
 /// Far longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running service.
-struct Serving<'a> {
+pub(crate) struct Serving<'a> {
     desk: &'a Desk,
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl<'a> Serving<'a> {
-    fn start(desk: &'a Desk, provider: &Provider, change: impl FnOnce(&mut Command)) -> Self {
+    pub(crate) fn start(desk: &'a Desk, provider: &Provider, change: impl FnOnce(&mut Command)) -> Self {
         let mut command = desk.command_with(provider, &["serve", "--bind", "127.0.0.1:0"]);
         command
             .stdout(fs::File::create(desk.path().join("stdout")).unwrap())
@@ -37,7 +37,11 @@ impl<'a> Serving<'a> {
         };
         let said = serving.wait_for_stderr("listens on http://");
         let (_, rest) = said.split_once("listens on http://").unwrap();
-        rest.lines().next().unwrap().trim().clone_into(&mut serving.address);
+        rest.lines()
+            .next()
+            .unwrap()
+            .trim()
+            .clone_into(&mut serving.address);
         serving
     }
 
@@ -60,7 +64,10 @@ impl<'a> Serving<'a> {
     fn get(&self, path: &str) -> (u16, String) {
         let mut socket = TcpStream::connect(&self.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address);
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
+            self.address
+        );
         socket.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).unwrap();
@@ -74,7 +81,10 @@ impl<'a> Serving<'a> {
     }
 
     fn terminate(&mut self) -> Option<i32> {
-        let sent = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        let sent = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status()
+            .unwrap();
         assert!(sent.success());
         self.child.wait().unwrap().code()
     }
@@ -101,7 +111,12 @@ fn service_says_where_it_is_answers_and_ends_cleanly() {
     let length = manager.recv(&mut state).unwrap();
     assert_eq!(&state[..length], b"READY=1");
     let said = desk.spawned_stderr();
-    for part in ["database  private", "8 jobs at once, models: scripted", "set-up    http://", "/setup#token="] {
+    for part in [
+        "database  private",
+        "8 jobs at once, models: scripted",
+        "set-up    http://",
+        "/setup#token=",
+    ] {
         assert!(said.contains(part), "'{part}' is not in {said}");
     }
     assert_eq!(serving.get("/healthz").0, 200);

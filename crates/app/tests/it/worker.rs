@@ -19,7 +19,14 @@ const PATIENCE: Duration = Duration::from_mins(2);
 fn abandoned(desk: &Desk, provider: &Provider) {
     let mut create = desk.spawn_with(
         provider,
-        &["create", "Python loops for beginners", "--lessons", "10", "--sections", "2"],
+        &[
+            "create",
+            "Python loops for beginners",
+            "--lessons",
+            "10",
+            "--sections",
+            "2",
+        ],
     );
     provider.wait_for_calls(2);
     create.kill().unwrap();
@@ -66,7 +73,11 @@ fn job_of_a_killed_worker_is_taken_over_without_paying_again() {
     first.wait().unwrap();
     let killed = Instant::now();
     wait_until_listed(&desk, "completed");
-    assert!(killed.elapsed() < Duration::from_mins(1), "{:?}", killed.elapsed());
+    assert!(
+        killed.elapsed() < Duration::from_mins(1),
+        "{:?}",
+        killed.elapsed()
+    );
     assert_eq!(provider.repeated_after(killed, LATENCY + TO_CHECKPOINT), 0);
     assert_eq!(terminate(&mut second), Some(0), "{}", desk.spawned_stderr());
 }

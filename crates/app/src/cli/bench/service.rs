@@ -17,8 +17,8 @@ use store::Store;
 use store::cluster::Unobserved;
 use store::metric::{Event, NewMetric, Severity, insert_metric};
 use store::tx::SystemTx;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -65,8 +65,15 @@ pub(super) async fn measure(config: &Config) -> Result<String, Failure> {
     };
     // The folder was made by this command; what cannot be removed is a rest in the user's own folder.
     let _ = std::fs::remove_dir_all(&folder);
-    let rows = measured?.into_iter().map(|row| vec![row.what, row.measured, row.reach, row.ratio]);
-    let mut lines = vec![vec!["service".to_owned(), "measured".to_owned(), "to reach".to_owned(), "to a plain commit".to_owned()]];
+    let rows = measured?
+        .into_iter()
+        .map(|row| vec![row.what, row.measured, row.reach, row.ratio]);
+    let mut lines = vec![vec![
+        "service".to_owned(),
+        "measured".to_owned(),
+        "to reach".to_owned(),
+        "to a plain commit".to_owned(),
+    ]];
     lines.extend(rows);
     Ok(table(&lines))
 }
@@ -103,7 +110,12 @@ async fn rows(service: &Arc<Service>, port: u16) -> Result<Vec<Row>, Failure> {
     ));
     let (written, heard) = load.progress().await?;
     rows.push(row("progress write", &written, "p95 5 ms", Some(&alone)));
-    rows.push(row("progress heard by a subscriber", &heard, "100 ms", Some(&alone)));
+    rows.push(row(
+        "progress heard by a subscriber",
+        &heard,
+        "100 ms",
+        Some(&alone),
+    ));
     load.cancel_started().await?;
     rows.push(load.many_at_once().await?);
     Ok(rows)
@@ -148,10 +160,10 @@ async fn started(folder: &Path, rows: &mut Vec<Row>, first_start: Duration) -> R
         .kill_on_drop(true)
         .spawn()
         .map_err(failed)?;
-    let ready = timeout(START_PATIENCE, ready(&mut child)).await;
-    if !matches!(ready, Ok(true)) {
+    // Kept: a child whose words nobody takes in might not go on.
+    let Ok(Some(_said)) = timeout(START_PATIENCE, ready(&mut child)).await else {
         return Err(Failure::new(Exit::Failure, "the service did not start"));
-    }
+    };
     let start = begun.elapsed();
     sleep(IDLE).await;
     let memory = child.id().map_or(0.0, |id| resident_mb(id, "VmRSS"));
@@ -160,29 +172,47 @@ async fn started(folder: &Path, rows: &mut Vec<Row>, first_start: Duration) -> R
         let _ = Command::new("kill").arg(id.to_string()).status().await;
     }
     let _ = timeout(START_PATIENCE, child.wait()).await;
-    rows.push(plain("database, first start", format!("{:.2} s", first_start.as_secs_f64()), "6 s"));
-    rows.push(plain("serve, ready on an existing database", format!("{:.2} s", start.as_secs_f64()), "1 s"));
-    rows.push(plain("serve, idle, resident memory", format!("{memory:.0} MB"), "60 MB"));
+    rows.push(plain(
+        "database, first start",
+        format!("{:.2} s", first_start.as_secs_f64()),
+        "6 s",
+    ));
+    rows.push(plain(
+        "serve, ready on an existing database",
+        format!("{:.2} s", start.as_secs_f64()),
+        "1 s",
+    ));
+    rows.push(plain(
+        "serve, idle, resident memory",
+        format!("{memory:.0} MB"),
+        "60 MB",
+    ));
     Ok(())
 }
 
-async fn ready(child: &mut Child) -> bool {
-    let Some(said) = child.stderr.take() else { return false };
-    let mut lines = BufReader::new(said).lines();
+/// Waits until the child says that it listens. Gives the rest of what it says.
+async fn ready(child: &mut Child) -> Option<Lines<BufReader<ChildStderr>>> {
+    let mut lines = BufReader::new(child.stderr.take()?).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         if line.contains("listens on") {
-            return true;
+            return Some(lines);
         }
     }
-    false
+    None
 }
 
 /// A figure of a process's memory, in megabytes; 0 where the system does not tell it.
 pub(super) fn resident_mb(process: u32, figure: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let kilobytes = status
-        .lines()
-        .find_map(|line| line.strip_prefix(figure)?.strip_prefix(':')?.trim().split(' ').next()?.parse::<f64>().ok());
+    let kilobytes = status.lines().find_map(|line| {
+        line.strip_prefix(figure)?
+            .strip_prefix(':')?
+            .trim()
+            .split(' ')
+            .next()?
+            .parse::<f64>()
+            .ok()
+    });
     kilobytes.unwrap_or_default() / 1024.0
 }
 

@@ -30,7 +30,10 @@ pub(super) async fn initiate(port: u16, token: &str, courses: &[String]) -> Resu
             .await
             .map_err(|error| failed("generation.initiate", error))?;
         let status = answer.status().as_u16();
-        let body = answer.text().await.map_err(|error| failed("generation.initiate", error))?;
+        let body = answer
+            .text()
+            .await
+            .map_err(|error| failed("generation.initiate", error))?;
         times.push(begun.elapsed());
         if status != 200 {
             return Err(failed("generation.initiate", format!("{status} {body}")));

@@ -19,10 +19,10 @@ use llm::request::Request;
 use llm::route::Routes;
 use serde_json::json;
 use store::course::insert_course;
-use store::generation::request_cancel;
 use store::generation::lifecycle::{
     NewGeneration, ProgressFacts, begin_stage, report_progress, start_generation,
 };
+use store::generation::request_cancel;
 use store::metric::count_ends;
 use store::organization::insert_organization;
 use store::queue::claim;
@@ -78,7 +78,11 @@ impl<'a> Load<'a> {
                         organization_id,
                         email: format!("client{number}@example.org"),
                         name: None,
-                        role: if number == CLIENTS { Role::Superadmin } else { Role::Instructor },
+                        role: if number == CLIENTS {
+                            Role::Superadmin
+                        } else {
+                            Role::Instructor
+                        },
                         password_hash: None,
                     };
                     actors.push(insert_user(tx, &new).await?);
@@ -231,7 +235,10 @@ impl<'a> Load<'a> {
         while running.join_next().await.is_some() {}
         Ok(plain(
             "200 generations at once, 2 s a call",
-            format!("{ended} of {all} completed in {wall:.0} s, {} lost, {peak:.0} MB", all - ended),
+            format!(
+                "{ended} of {all} completed in {wall:.0} s, {} lost, {peak:.0} MB",
+                all - ended
+            ),
             "all, 400 MB",
         ))
     }
