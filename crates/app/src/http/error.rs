@@ -22,7 +22,7 @@ pub(super) fn body(error: &ApiError, speech: Speech, request_id: &str) -> Value 
         "requestId": request_id,
     });
     if let Some(details) = &error.details {
-        body["details"] = details.clone();
+        body["details"] = Value::clone(details);
     }
     body
 }

@@ -53,7 +53,7 @@ async fn answer(
     let input = if procedure.kind == Kind::Mutation {
         json_body(&parts.headers, body, limit).await
     } else {
-        Ok(procedure.rule().from_parameters(parameters(parts.uri.query())))
+        Ok(procedure.rule().read_parameters(parameters(parts.uri.query())))
     };
     let knock = Knock::identify(service, origin, &parts.method, parts.headers).await;
     let answered = async {

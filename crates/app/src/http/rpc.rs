@@ -168,7 +168,7 @@ async fn answer_all(
     let inputs = match inputs {
         Ok(inputs) => inputs,
         // The protocol gives one error for a request that cannot be read, batch or not.
-        Err(failed) => return single(&asked.paths.join(","), Err(failed), method, knock),
+        Err(failed) => return single(&asked.paths.join(","), &Err(failed), method, knock),
     };
     let mut calls = Vec::with_capacity(inputs.len());
     for (path, input) in asked.paths.iter().zip(inputs) {
@@ -180,7 +180,7 @@ async fn answer_all(
         && let Some((path, outcome)) = outcomes.pop()
     {
         let counted = procedures::find(path).map(|procedure| CountedAs(procedure.name));
-        let mut response = single(path, outcome, method, knock);
+        let mut response = single(path, &outcome, method, knock);
         if let Ok(name) = counted {
             response.extensions_mut().insert(name);
         }
@@ -239,9 +239,9 @@ fn check_method(procedure: &Procedure, method: &Method) -> Result<(), ApiError> 
     )))
 }
 
-fn single(path: &str, outcome: Result<Value, ApiError>, method: &Method, knock: &Knock) -> Response {
-    let mut response = (status(&outcome), Json(envelope(path, &outcome, knock))).into_response();
-    if let Err(failed) = &outcome {
+fn single(path: &str, outcome: &Result<Value, ApiError>, method: &Method, knock: &Knock) -> Response {
+    let mut response = (status(outcome), Json(envelope(path, outcome, knock))).into_response();
+    if let Err(failed) = outcome {
         error::decorate(&mut response, failed, &knock.origin().request_id);
         if failed.code == ErrorCode::MethodNotAllowed {
             let other = if *method == Method::GET { "POST" } else { "GET" };
@@ -278,7 +278,7 @@ fn shape(path: &str, failed: &ApiError, origin: &Origin) -> Value {
         "requestId": origin.request_id,
     });
     if let Some(details) = &failed.details {
-        data["details"] = details.clone();
+        data["details"] = Value::clone(details);
     }
     json!({ "message": failed.text.spoken(origin.speech), "code": rpc.number(), "data": data })
 }
@@ -305,7 +305,7 @@ async fn subscribe(
     let items = match begun.await {
         Ok(items) => items,
         Err(failed) if failed.code == ErrorCode::MethodNotAllowed => {
-            return single(procedure.name, Err(failed), method, knock);
+            return single(procedure.name, &Err(failed), method, knock);
         }
         Err(failed) => stream::iter([Err(failed)]).boxed(),
     };

@@ -202,7 +202,7 @@ pub(crate) struct ApiError {
     /// The same for people.
     pub(crate) text: Text,
     /// Anything else for programs, as an object. Never of the inside.
-    pub(crate) details: Option<Value>,
+    pub(crate) details: Option<Box<Value>>,
     /// After how many seconds trying again makes sense.
     pub(crate) retry_after_secs: Option<u32>,
 }
@@ -243,7 +243,7 @@ impl ApiError {
     /// With details for programs.
     #[must_use]
     pub(crate) fn with(mut self, details: Value) -> Self {
-        self.details = Some(details);
+        self.details = Some(Box::new(details));
         self
     }
 

@@ -137,7 +137,6 @@ struct TestOutput {
     version: &'static str,
 }
 
-#[expect(clippy::unused_async, reason = "the registry takes asynchronous functions")]
 async fn test(call: Call, input: TestInput) -> Result<TestOutput, ApiError> {
     Ok(TestOutput {
         echo: input.message,

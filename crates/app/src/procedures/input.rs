@@ -69,7 +69,7 @@ impl InputRule {
 
     /// An input from the parameters of an address: every value is text there and becomes what the schema says of its
     /// field. What cannot be read so stays text, for [`InputRule::check`] to refuse.
-    pub(crate) fn from_parameters(&self, parameters: impl IntoIterator<Item = (String, String)>) -> Value {
+    pub(crate) fn read_parameters(&self, parameters: impl IntoIterator<Item = (String, String)>) -> Value {
         let mut input = Map::new();
         let schema = self.made().map(|(schema, _)| schema);
         for (name, text) in parameters {
@@ -348,7 +348,7 @@ mod tests {
     fn parameters_become_what_the_schema_says() {
         let rule = InputRule::of::<Sample>();
         let input = |parameters: &[(&str, &str)]| {
-            rule.from_parameters(
+            rule.read_parameters(
                 parameters
                     .iter()
                     .map(|(name, text)| ((*name).to_owned(), (*text).to_owned())),

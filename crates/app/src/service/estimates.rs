@@ -10,7 +10,7 @@ use store::error::StoreError;
 use store::generation::{StageDuration, stage_durations};
 
 /// How long what was learnt is kept.
-const KEPT: Duration = Duration::from_secs(60);
+const KEPT: Duration = Duration::from_mins(1);
 /// A stage that takes longer than usual is taken to need this share of its usual time more.
 const OVERTIME_SHARE: f64 = 0.1;
 /// From this share of a stage on, its own pace says more than that of others.

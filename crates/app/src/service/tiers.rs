@@ -9,7 +9,7 @@ use store::error::StoreError;
 use store::tier::{self, TierSettings};
 
 /// How long settings are remembered where no hint says that they changed (service 4.3).
-const KEPT: Duration = Duration::from_secs(60);
+const KEPT: Duration = Duration::from_mins(1);
 
 /// Settings of all tiers, as they were read last.
 #[derive(Debug, Default)]

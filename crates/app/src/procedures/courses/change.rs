@@ -36,21 +36,21 @@ pub(super) struct UpdateInput {
     #[schemars(length(max = 100))]
     style: Option<String>,
     /// For whom it is.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default)]
     #[schemars(length(max = limits::INPUT_AUDIENCE_MAX), with = "Option<String>")]
-    target_audience: Option<Option<String>>,
+    target_audience: Emptiable<String>,
     /// How many lessons there should be, as guidance.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default)]
     #[schemars(range(min = limits::DESIRED_LESSONS.min, max = limits::DESIRED_LESSONS.max), with = "Option<i64>")]
-    desired_lessons_count: Option<Option<i64>>,
+    desired_lessons_count: Emptiable<i64>,
     /// How many sections there should be, as guidance.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default)]
     #[schemars(range(min = limits::DESIRED_SECTIONS.min, max = limits::DESIRED_SECTIONS.max), with = "Option<i64>")]
-    desired_modules_count: Option<Option<i64>>,
+    desired_modules_count: Emptiable<i64>,
     /// Minutes of a lesson.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default)]
     #[schemars(range(min = limits::LESSON_MINUTES.min, max = limits::LESSON_MINUTES.max), with = "Option<i64>")]
-    lesson_duration_minutes: Option<Option<i64>>,
+    lesson_duration_minutes: Emptiable<i64>,
     /// What learners must be able to do afterwards.
     #[schemars(
         length(max = limits::INPUT_OUTCOMES_MAX),
@@ -70,9 +70,38 @@ pub(super) struct UpdateInput {
     course_structure: Option<CourseStructure>,
 }
 
-/// A field that was given, be it null.
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(from).map(Some)
+/// A field that can be emptied.
+#[derive(Clone, Debug, Default)]
+enum Emptiable<T> {
+    /// It was left out: it stays.
+    #[default]
+    Stays,
+    /// It becomes this; `None`: it was null and becomes empty.
+    Becomes(Option<T>),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Emptiable<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Option::deserialize(from).map(Self::Becomes)
+    }
+}
+
+impl<T: Clone> Emptiable<T> {
+    /// What it becomes, if that is something.
+    fn value(&self) -> Option<T> {
+        match self {
+            Self::Stays => None,
+            Self::Becomes(value) => value.clone(),
+        }
+    }
+
+    /// What was checked in its place, if it was given.
+    fn given<C>(&self, checked: C) -> Option<C> {
+        match self {
+            Self::Stays => None,
+            Self::Becomes(_) => Some(checked),
+        }
+    }
 }
 
 /// Changes a course of the caller.
@@ -128,10 +157,10 @@ fn changes(input: &UpdateInput, present: &Course) -> Result<CourseChanges, ApiEr
     let given_fields = fields::CourseFields {
         language: Some(input.language.unwrap_or(present.inputs.language)),
         style: input.style.clone(),
-        target_audience: input.target_audience.clone().flatten(),
-        desired_lessons_count: input.desired_lessons_count.flatten(),
-        desired_modules_count: input.desired_modules_count.flatten(),
-        lesson_duration_minutes: input.lesson_duration_minutes.flatten(),
+        target_audience: input.target_audience.value(),
+        desired_lessons_count: input.desired_lessons_count.value(),
+        desired_modules_count: input.desired_modules_count.value(),
+        lesson_duration_minutes: input.lesson_duration_minutes.value(),
         learning_outcomes: input.learning_outcomes.clone(),
         content_strategy: input.content_strategy,
         review: input.review,
@@ -148,12 +177,12 @@ fn changes(input: &UpdateInput, present: &Course) -> Result<CourseChanges, ApiEr
         title: input.title.as_ref().map(|_| checked.title),
         language: input.language,
         style: input.style.as_ref().map(|_| checked.style),
-        target_audience: input.target_audience.as_ref().map(|_| checked.target_audience),
-        desired_lessons_count: input.desired_lessons_count.map(|_| checked.desired_lessons_count),
-        desired_modules_count: input.desired_modules_count.map(|_| checked.desired_modules_count),
+        target_audience: input.target_audience.given(checked.target_audience),
+        desired_lessons_count: input.desired_lessons_count.given(checked.desired_lessons_count),
+        desired_modules_count: input.desired_modules_count.given(checked.desired_modules_count),
         lesson_duration_minutes: input
             .lesson_duration_minutes
-            .map(|_| checked.lesson_duration_minutes),
+            .given(checked.lesson_duration_minutes),
         learning_outcomes: input
             .learning_outcomes
             .as_ref()
