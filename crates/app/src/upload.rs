@@ -39,14 +39,14 @@ use url::Url;
 
 use crate::config::Config;
 use crate::failure::Failure;
-use content::HEAD_BYTES;
 pub(crate) use content::ContentError;
+use content::HEAD_BYTES;
 use file_type::FileType;
 
 /// A sender that is silent for so long has gone.
 const SILENCE: Duration = Duration::from_secs(30);
 /// An upload that takes longer is given up: its reservation ends after an hour.
-const PATIENCE: Duration = Duration::from_secs(50 * 60);
+const PATIENCE: Duration = Duration::from_mins(50);
 /// Removed files that are deleted at once.
 const SWEEP_FILES: u32 = 100;
 
@@ -145,12 +145,15 @@ pub(crate) fn open_blobs(config: &Config) -> Result<Arc<dyn ObjectStore>, Failur
         return local(&config.files_folder());
     };
     let unusable = |why: &dyn std::fmt::Display| {
-        Failure::setup(format!("storage.url cannot be used: {why}"))
-            .advice("file:///folder works in every build; s3://, gs:// and az:// need the features s3, gcs, azure")
+        Failure::setup(format!("storage.url cannot be used: {why}")).advice(
+            "file:///folder works in every build; s3://, gs:// and az:// need the features s3, gcs, azure",
+        )
     };
     let url = Url::parse(url).map_err(|error| unusable(&error))?;
     if url.scheme() == "file" {
-        let folder = url.to_file_path().map_err(|()| unusable(&"it is no path of this machine"))?;
+        let folder = url
+            .to_file_path()
+            .map_err(|()| unusable(&"it is no path of this machine"))?;
         return local(&folder);
     }
     let (store, prefix) =
@@ -168,7 +171,10 @@ fn local(folder: &Path) -> Result<Arc<dyn ObjectStore>, Failure> {
 /// Nobody else on the machine reads what users upload.
 fn private_folder(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
 }
 
 impl Uploads {
@@ -222,7 +228,9 @@ impl Uploads {
         let kind = check_declared(declared, &limits, self.most_bytes)?;
         let mut incoming = Incoming::new(&self.folder, declared.size_bytes)?;
         let head = incoming.read_until(&mut body, HEAD_BYTES as u64);
-        timeout(SILENCE, head).await.map_err(|_| UploadError::BrokenOff)??;
+        timeout(SILENCE, head)
+            .await
+            .map_err(|_| UploadError::BrokenOff)??;
         content::check_head(&incoming.head, kind)?;
         let (course_id, size) = (declared.course_id, declared.size_bytes);
         let reserving = self.store.with_tenant(&actor, async move |tx| {
@@ -230,7 +238,9 @@ impl Uploads {
         });
         let reservation = reserving.await?;
         let filling = Box::pin(self.fill(&reservation, declared, kind, incoming, body));
-        let received = timeout(PATIENCE, filling).await.unwrap_or(Err(UploadError::BrokenOff));
+        let received = timeout(PATIENCE, filling)
+            .await
+            .unwrap_or(Err(UploadError::BrokenOff));
         if received.is_err() {
             self.give_up(reservation.id).await;
         }
@@ -304,7 +314,7 @@ impl Uploads {
         let finished = self.finish(reservation.id, &new).await;
         if let Err(StoreError::NotFound { .. }) = &finished {
             // The reservation had ended meanwhile, and its key has been swept already.
-            self.remove(&[reservation.storage_key.clone()]).await;
+            self.remove(std::slice::from_ref(&reservation.storage_key)).await;
         }
         let finished = finished?;
         if finished.duplicate_of_key.is_some() {
@@ -375,7 +385,11 @@ impl Uploads {
     async fn remove(&self, keys: &[String]) -> bool {
         let mut gone = Vec::with_capacity(keys.len());
         for key in keys {
-            match self.blobs.delete(&object_store::path::Path::from(key.as_str())).await {
+            match self
+                .blobs
+                .delete(&object_store::path::Path::from(key.as_str()))
+                .await
+            {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => gone.push(key.clone()),
                 Err(error) => tracing::warn!(%error, key, "a removed file could not be deleted"),
             }

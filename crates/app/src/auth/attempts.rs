@@ -81,7 +81,9 @@ impl Attempts {
             if counts.len() >= MOST_REMEMBERED && !counts.contains_key(subject) {
                 continue;
             }
-            let count = counts.entry(subject.clone()).or_insert(Count { tries: 0, since: now });
+            let count = counts
+                .entry(subject.clone())
+                .or_insert(Count { tries: 0, since: now });
             if now - count.since >= WINDOW {
                 *count = Count { tries: 0, since: now };
             }
@@ -141,14 +143,24 @@ mod tests {
         let address = |text: &str| Some(text.parse().unwrap());
         for number in 0..TRIES_FROM_ADDRESS {
             let from = address(&format!("2001:db8:1:2::{number:x}"));
-            attempts.begin(&format!("{number}@example.org"), from, now()).unwrap();
+            attempts
+                .begin(&format!("{number}@example.org"), from, now())
+                .unwrap();
         }
-        assert!(attempts.begin("new@example.org", address("2001:db8:1:2:ff::1"), now()).is_err());
-        attempts.begin("new@example.org", address("2001:db8:1:3::1"), now()).unwrap();
+        assert!(
+            attempts
+                .begin("new@example.org", address("2001:db8:1:2:ff::1"), now())
+                .is_err()
+        );
+        attempts
+            .begin("new@example.org", address("2001:db8:1:3::1"), now())
+            .unwrap();
 
         let attempts = Attempts::default();
         for _ in 0..10 * TRIES_FROM_ADDRESS {
-            let attempt = attempts.begin("a@example.org", address("192.0.2.1"), now()).unwrap();
+            let attempt = attempts
+                .begin("a@example.org", address("192.0.2.1"), now())
+                .unwrap();
             attempts.succeeded(&attempt);
         }
     }

@@ -76,7 +76,10 @@ impl IdentityProvider {
                         secret.len()
                     )));
                 }
-                if settings.algorithm.is_some_and(|found| found != TokenAlgorithm::Hs256) {
+                if settings
+                    .algorithm
+                    .is_some_and(|found| found != TokenAlgorithm::Hs256)
+                {
                     return Err(Failure::setup("auth.algorithm needs auth.jwks_url")
                         .advice("set auth.jwks_url, or leave auth.algorithm out: a secret means HS256"));
                 }
@@ -136,7 +139,9 @@ impl Keys {
 
 impl fmt::Debug for IdentityProvider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IdentityProvider").field("rules", &self.rules).finish_non_exhaustive()
+        f.debug_struct("IdentityProvider")
+            .field("rules", &self.rules)
+            .finish_non_exhaustive()
     }
 }
 
@@ -222,7 +227,9 @@ mod tests {
 
     #[test]
     fn claims_of_each_provider_are_understood() {
-        let own = read(json!({"user_id": USER, "role": "admin", "organization_id": ORGANIZATION, "tier": "premium"}));
+        let own = read(
+            json!({"user_id": USER, "role": "admin", "organization_id": ORGANIZATION, "tier": "premium"}),
+        );
         let own = own.unwrap();
         assert_eq!(own.user.user_id.to_string(), USER);
         assert_eq!(own.user.organization_id.to_string(), ORGANIZATION);
@@ -232,7 +239,10 @@ mod tests {
         let supabase = json!({"sub": USER, "role": "authenticated", "email": "ann@example.org",
             "app_metadata": {"role": "instructor", "organization_id": ORGANIZATION}});
         let supabase = read(supabase).unwrap();
-        assert_eq!((supabase.user.role, supabase.tier), (Role::Instructor, Tier::Free));
+        assert_eq!(
+            (supabase.user.role, supabase.tier),
+            (Role::Instructor, Tier::Free)
+        );
         assert_eq!(supabase.user.email, "ann@example.org");
     }
 
@@ -240,25 +250,45 @@ mod tests {
     fn the_first_role_that_is_named_counts() {
         let check = |claims: serde_json::Value, expected: Result<Role, Rejection>| {
             let mut all = json!({"sub": USER, "organization_id": ORGANIZATION});
-            all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
+            all.as_object_mut()
+                .unwrap()
+                .extend(claims.as_object().unwrap().clone());
             assert_eq!(read(all).map(|read| read.user.role), expected, "{claims}");
         };
         check(json!({}), Ok(Role::Student));
         check(json!({"role": "authenticated"}), Ok(Role::Student));
-        check(json!({"role": "superadmin", "user_role": "student"}), Ok(Role::Student));
-        check(json!({"role": "superadmin", "app_metadata": {"role": "admin"}}), Ok(Role::Admin));
-        check(json!({"user_role": "instructor", "app_metadata": {"role": "admin"}}), Ok(Role::Instructor));
+        check(
+            json!({"role": "superadmin", "user_role": "student"}),
+            Ok(Role::Student),
+        );
+        check(
+            json!({"role": "superadmin", "app_metadata": {"role": "admin"}}),
+            Ok(Role::Admin),
+        );
+        check(
+            json!({"user_role": "instructor", "app_metadata": {"role": "admin"}}),
+            Ok(Role::Instructor),
+        );
         check(json!({"role": "service_role"}), Err(Rejection::Claims));
         check(json!({"user_role": "root"}), Err(Rejection::Claims));
         check(json!({"user_role": "Superadmin"}), Err(Rejection::Claims));
         // What the user may write of themselves counts for nothing.
-        check(json!({"user_metadata": {"role": "superadmin"}}), Ok(Role::Student));
+        check(
+            json!({"user_metadata": {"role": "superadmin"}}),
+            Ok(Role::Student),
+        );
     }
 
     #[test]
     fn nobody_and_nowhere_are_refused() {
-        assert_eq!(read(json!({"organization_id": ORGANIZATION})), Err(Rejection::Claims));
-        assert_eq!(read(json!({"sub": " ", "organization_id": ORGANIZATION})), Err(Rejection::Claims));
+        assert_eq!(
+            read(json!({"organization_id": ORGANIZATION})),
+            Err(Rejection::Claims)
+        );
+        assert_eq!(
+            read(json!({"sub": " ", "organization_id": ORGANIZATION})),
+            Err(Rejection::Claims)
+        );
         assert_eq!(read(json!({"sub": USER})), Err(Rejection::Claims));
     }
 

@@ -75,11 +75,7 @@ impl PublishedKeys {
     ///
     /// # Errors
     /// [`Failure`] if there can be no HTTP client.
-    pub(super) fn new(
-        url: Url,
-        algorithm: TokenAlgorithm,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, Failure> {
+    pub(super) fn new(url: Url, algorithm: TokenAlgorithm, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
         Ok(Self {
             url,
             algorithm,
@@ -151,9 +147,7 @@ impl PublishedKeys {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await? {
             if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(FetchError::Answer(format!(
-                    "more than {MAX_ANSWER_BYTES} bytes"
-                )));
+                return Err(FetchError::Answer(format!("more than {MAX_ANSWER_BYTES} bytes")));
             }
             body.extend_from_slice(&chunk);
         }

@@ -114,6 +114,8 @@ impl OwnTokens {
 
 impl fmt::Debug for OwnTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OwnTokens").field("rules", &self.rules).finish_non_exhaustive()
+        f.debug_struct("OwnTokens")
+            .field("rules", &self.rules)
+            .finish_non_exhaustive()
     }
 }

@@ -144,7 +144,11 @@ mod tests {
         let right = SecretString::from("correct horse battery");
         let hash = passwords.hash(&right).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        assert_ne!(hash, passwords.hash(&right).await.unwrap(), "each has its own salt");
+        assert_ne!(
+            hash,
+            passwords.hash(&right).await.unwrap(),
+            "each has its own salt"
+        );
         assert!(passwords.is_right(&right, Some(&hash)).await.unwrap());
         let wrong = SecretString::from("correct horse batterz");
         assert!(!passwords.is_right(&wrong, Some(&hash)).await.unwrap());

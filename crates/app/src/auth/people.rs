@@ -104,7 +104,14 @@ impl People {
         if seen.len() >= MOST_REMEMBERED {
             seen.clear();
         }
-        seen.insert(actor.user_id, Seen { actor, known, at: now });
+        seen.insert(
+            actor.user_id,
+            Seen {
+                actor,
+                known,
+                at: now,
+            },
+        );
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, HashMap<UserId, Seen>> {

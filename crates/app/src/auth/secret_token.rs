@@ -102,7 +102,11 @@ mod tests {
         );
         assert_eq!(one.expose().len(), 3 + TEXT_CHARS);
         assert_ne!(one.expose(), other.expose());
-        assert!(one.expose()[3..].bytes().all(|letter| letter.is_ascii_alphanumeric()));
+        assert!(
+            one.expose()[3..]
+                .bytes()
+                .all(|letter| letter.is_ascii_alphanumeric())
+        );
         assert!(!format!("{one:?}").contains("cw_"));
     }
 

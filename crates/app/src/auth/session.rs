@@ -190,7 +190,9 @@ impl Authenticator {
     /// # Errors
     /// [`AccountError::Store`] if the database refuses.
     pub(crate) async fn logout(&self, token: &SecretString) -> Result<(), AccountError> {
-        let Some(hash) = refresh_hash(token) else { return Ok(()) };
+        let Some(hash) = refresh_hash(token) else {
+            return Ok(());
+        };
         self.store
             .with_system(async move |tx| session::revoke_session(tx, hash).await)
             .await?;
@@ -253,8 +255,8 @@ impl Authenticator {
             .store
             .with_system(async move |tx| {
                 let used = token.expose_secret().as_bytes();
-                let is_first = secret::delete_secret(tx, SETUP_NAME, used).await?
-                    && !user::has_any_password(tx).await?;
+                let is_first =
+                    secret::delete_secret(tx, SETUP_NAME, used).await? && !user::has_any_password(tx).await?;
                 if !is_first {
                     return Ok(None);
                 }
@@ -326,14 +328,19 @@ fn refresh_hash(token: &SecretString) -> Option<[u8; 32]> {
 /// [`InvalidInput`] on `email`.
 pub(crate) fn check_email(email: &str) -> Result<String, InvalidInput> {
     let email = email.trim();
-    let is_address = email.split_once('@').is_some_and(|(local, domain)| {
-        !local.is_empty() && !domain.is_empty() && !domain.contains('@')
-    });
-    let is_clean = !email.chars().any(|letter| letter.is_control() || letter.is_whitespace());
+    let is_address = email
+        .split_once('@')
+        .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'));
+    let is_clean = !email
+        .chars()
+        .any(|letter| letter.is_control() || letter.is_whitespace());
     if is_address && is_clean && email.chars().count() <= 320 {
         Ok(email.to_owned())
     } else {
-        Err(InvalidInput::new("email", "must be an address such as ann@example.org"))
+        Err(InvalidInput::new(
+            "email",
+            "must be an address such as ann@example.org",
+        ))
     }
 }
 
@@ -347,7 +354,15 @@ mod tests {
         check(" ann@example.org ", true);
         check("owner@localhost", true);
         check("пётр@пример.рф", true);
-        for wrong in ["", "ann", "@example.org", "ann@", "a@b@c", "a b@example.org", "a@exa\nmple.org"] {
+        for wrong in [
+            "",
+            "ann",
+            "@example.org",
+            "ann@",
+            "a@b@c",
+            "a b@example.org",
+            "a@exa\nmple.org",
+        ] {
             check(wrong, false);
         }
         check(&format!("{}@example.org", "x".repeat(320)), false);

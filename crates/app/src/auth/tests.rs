@@ -45,10 +45,14 @@ impl World {
             ..Flags::default()
         };
         let config = Config::load(&flags, &environment).unwrap();
-        let clock = Arc::new(FixedClock::new(DateTime::from_timestamp(1_800_000_000, 0).unwrap()));
+        let clock = Arc::new(FixedClock::new(
+            DateTime::from_timestamp(1_800_000_000, 0).unwrap(),
+        ));
         let told: Arc<dyn Clock> = Arc::clone(&clock) as _;
         Self {
-            auth: Authenticator::start(&config, Arc::clone(&store), told).await.unwrap(),
+            auth: Authenticator::start(&config, Arc::clone(&store), told)
+                .await
+                .unwrap(),
             store,
             clock,
             _folder: folder,
@@ -80,9 +84,9 @@ impl World {
     }
 
     #[track_caller]
-    fn refused(found: Result<Caller, AuthError>, reason: Rejection) {
+    fn refused(found: &Result<Caller, AuthError>, reason: Rejection) {
         assert!(
-            matches!(&found, Err(AuthError::Rejected(found)) if *found == reason),
+            matches!(found, Err(AuthError::Rejected(found)) if *found == reason),
             "{reason:?} expected: {found:?}"
         );
     }
@@ -124,12 +128,17 @@ async fn fetches(provider: &MockServer) -> usize {
 async fn good_token_brings_its_person_and_organization_in() {
     let world = World::with_secret().await;
     let key = TestKey::Hs256(SECRET.into());
-    let caller = world.identify(&key.sign(None, &world.claims(|_| {}))).await.unwrap();
+    let caller = world
+        .identify(&key.sign(None, &world.claims(|_| {})))
+        .await
+        .unwrap();
     assert_eq!(caller.scopes, None);
     assert_eq!(caller.actor.role, Role::Instructor);
     let user = world
         .store
-        .with_tenant(&caller.actor, async |tx| store::user::get_user(tx, tx.actor().user_id).await)
+        .with_tenant(&caller.actor, async |tx| {
+            store::user::get_user(tx, tx.actor().user_id).await
+        })
         .await;
     assert_eq!(user.unwrap().email, "ann@example.org");
 
@@ -138,9 +147,15 @@ async fn good_token_brings_its_person_and_organization_in() {
     assert_eq!(world.identify(&promoted).await.unwrap().actor.role, Role::Admin);
     // But nobody moves to another organization, and nobody takes another's address.
     let elsewhere = world.claims(|claims| claims["organization_id"] = json!(UserId::generate()));
-    World::refused(world.identify(&key.sign(None, &elsewhere)).await, Rejection::UnknownUser);
+    World::refused(
+        &world.identify(&key.sign(None, &elsewhere)).await,
+        Rejection::UnknownUser,
+    );
     let other = world.claims(|claims| claims["sub"] = json!(UserId::generate()));
-    World::refused(world.identify(&key.sign(None, &other)).await, Rejection::UnknownUser);
+    World::refused(
+        &world.identify(&key.sign(None, &other)).await,
+        Rejection::UnknownUser,
+    );
 }
 
 #[tokio::test]
@@ -183,15 +198,23 @@ async fn every_attack_on_a_shared_secret_is_refused_for_its_reason() {
     let claims = world.claims(|_| {});
     for name in ["none", "None", "NONE", "HS384", "RS256", "HS512", "hs256", ""] {
         let token = key.sign_with(&json!({"alg": name}), &claims);
-        World::refused(world.identify(&token).await, Rejection::Algorithm);
+        World::refused(&world.identify(&token).await, Rejection::Algorithm);
         let (unsigned, _) = token.rsplit_once('.').unwrap();
-        World::refused(world.identify(&format!("{unsigned}.")).await, Rejection::Algorithm);
+        World::refused(
+            &world.identify(&format!("{unsigned}.")).await,
+            Rejection::Algorithm,
+        );
     }
     let (unsigned, signature) = good.rsplit_once('.').unwrap();
     let forged = TestKey::Hs256(b"another secret of thirty-two bytes".to_vec());
     let stolen = unsigned.split_once('.').unwrap().0.to_owned()
         + "."
-        + &part(world.claims(|claims| claims["user_role"] = "superadmin".into()).to_string().as_bytes())
+        + &part(
+            world
+                .claims(|claims| claims["user_role"] = "superadmin".into())
+                .to_string()
+                .as_bytes(),
+        )
         + "."
         + signature;
     for (token, reason) in [
@@ -199,18 +222,24 @@ async fn every_attack_on_a_shared_secret_is_refused_for_its_reason() {
         (format!("{unsigned}.{}", part(b"short")), Rejection::Signature),
         (format!("{unsigned}.***"), Rejection::Signature),
         (forged.sign(None, &claims), Rejection::Signature),
-        (TestKey::Hs256(Vec::new()).sign(None, &claims), Rejection::Signature),
+        (
+            TestKey::Hs256(Vec::new()).sign(None, &claims),
+            Rejection::Signature,
+        ),
         (stolen, Rejection::Signature),
         (unsigned.to_owned(), Rejection::Malformed),
         (format!("{good}.{signature}"), Rejection::Malformed),
         (String::new(), Rejection::Malformed),
         ("a.b.c".to_owned(), Rejection::Malformed),
-        (key.sign_with(&json!({"alg": "HS256", "crit": ["exp"]}), &claims), Rejection::Malformed),
+        (
+            key.sign_with(&json!({"alg": "HS256", "crit": ["exp"]}), &claims),
+            Rejection::Malformed,
+        ),
         (key.sign_with(&json!({"kid": "1"}), &claims), Rejection::Malformed),
         ("x".repeat(8 * 1024 + 1), Rejection::TooLong),
         (format!("{good}{}", "A".repeat(1 << 20)), Rejection::TooLong),
     ] {
-        World::refused(world.identify(&token).await, reason);
+        World::refused(&world.identify(&token).await, reason);
     }
 }
 
@@ -223,7 +252,11 @@ async fn published_keys_verify_all_three_algorithms() {
     ] {
         let provider = MockServer::start().await;
         let odd = json!({"kty": "new", "kid": "odd"});
-        publish(&provider, json!([odd, key.jwk("one"), TestKey::Hs256(SECRET.into()).jwk("shared")])).await;
+        publish(
+            &provider,
+            json!([odd, key.jwk("one"), TestKey::Hs256(SECRET.into()).jwk("shared")]),
+        )
+        .await;
         let world = World::with_provider(&provider, algorithm).await;
         let claims = world.claims(|_| {});
         world.identify(&key.sign(Some("one"), &claims)).await.unwrap();
@@ -235,8 +268,11 @@ async fn published_keys_verify_all_three_algorithms() {
         let (message, signature) = token.rsplit_once('.').unwrap();
         let last = if signature.starts_with('A') { 'B' } else { 'A' };
         let bent = format!("{message}.{last}{}", &signature[1..]);
-        World::refused(world.identify(&bent).await, Rejection::Signature);
-        World::refused(world.identify(&format!("{message}.")).await, Rejection::Signature);
+        World::refused(&world.identify(&bent).await, Rejection::Signature);
+        World::refused(
+            &world.identify(&format!("{message}.")).await,
+            Rejection::Signature,
+        );
         // The published key used as a shared secret, and a shared secret that is published.
         for (confused, id) in [
             (TestKey::Hs256(key.jwk("one").to_string().into_bytes()), "one"),
@@ -244,7 +280,7 @@ async fn published_keys_verify_all_three_algorithms() {
             (TestKey::Hs256(SECRET.into()), "shared"),
         ] {
             let token = confused.sign(Some(id), &claims);
-            World::refused(world.identify(&token).await, Rejection::Algorithm);
+            World::refused(&world.identify(&token).await, Rejection::Algorithm);
             let lying = confused.sign_with(&json!({"alg": algorithm, "kid": id}), &claims);
             let found = world.identify(&lying).await;
             assert!(matches!(found, Err(AuthError::Rejected(_))), "{found:?}");
@@ -262,12 +298,17 @@ async fn new_keys_are_known_at_once_and_withdrawn_ones_forgotten() {
     let (old, new) = (TestKey::es256(), TestKey::es256());
     publish(&provider, json!([old.jwk("old")])).await;
     let world = World::with_provider(&provider, "ES256").await;
-    let sign = |key: &TestKey, id: &str| key.sign(Some(id), &world.claims(|claims| claims["exp"] = json!(2_000_000_000)));
+    let sign = |key: &TestKey, id: &str| {
+        key.sign(
+            Some(id),
+            &world.claims(|claims| claims["exp"] = json!(2_000_000_000)),
+        )
+    };
     world.identify(&sign(&old, "old")).await.unwrap();
 
     publish(&provider, json!([old.jwk("old"), new.jwk("new")])).await;
     // A look at the provider was just taken: the next one comes in a minute.
-    World::refused(world.identify(&sign(&new, "new")).await, Rejection::UnknownKey);
+    World::refused(&world.identify(&sign(&new, "new")).await, Rejection::UnknownKey);
     assert_eq!(fetches(&provider).await, 0);
     world.clock.advance(TimeDelta::seconds(61));
     world.identify(&sign(&new, "new")).await.unwrap();
@@ -275,15 +316,17 @@ async fn new_keys_are_known_at_once_and_withdrawn_ones_forgotten() {
 
     // Made-up keys cost one look a minute, however many come at once.
     world.clock.advance(TimeDelta::seconds(61));
-    let tokens: Vec<_> = (0..50).map(|number| sign(&new, &format!("made up {number}"))).collect();
+    let tokens: Vec<_> = (0..50)
+        .map(|number| sign(&new, &format!("made up {number}")))
+        .collect();
     for found in futures::future::join_all(tokens.iter().map(|token| world.identify(token))).await {
-        World::refused(found, Rejection::UnknownKey);
+        World::refused(&found, Rejection::UnknownKey);
     }
     assert_eq!(fetches(&provider).await, 2);
 
     publish(&provider, json!([new.jwk("new")])).await;
     world.clock.advance(TimeDelta::minutes(10));
-    World::refused(world.identify(&sign(&old, "old")).await, Rejection::UnknownKey);
+    World::refused(&world.identify(&sign(&old, "old")).await, Rejection::UnknownKey);
     world.identify(&sign(&new, "new")).await.unwrap();
 }
 
@@ -292,9 +335,15 @@ async fn keys_outlive_a_provider_that_does_not_answer_for_an_hour() {
     let provider = MockServer::start().await;
     let key = TestKey::ed_dsa();
     let world = World::with_provider(&provider, "EdDSA").await;
-    let token = key.sign(Some("one"), &world.claims(|claims| claims["exp"] = json!(2_000_000_000)));
+    let token = key.sign(
+        Some("one"),
+        &world.claims(|claims| claims["exp"] = json!(2_000_000_000)),
+    );
     let found = world.identify(&token).await;
-    assert!(matches!(found, Err(AuthError::NoKeys)), "nobody is refused for want of keys: {found:?}");
+    assert!(
+        matches!(found, Err(AuthError::NoKeys)),
+        "nobody is refused for want of keys: {found:?}"
+    );
 
     publish(&provider, json!([key.jwk("one")])).await;
     world.clock.advance(TimeDelta::seconds(6));
@@ -323,13 +372,13 @@ async fn own_tokens_are_good_in_every_process_and_only_for_people_who_exist() {
         role: Role::Superadmin,
     };
     let made_up = world.auth.sign(&stranger, TimeDelta::minutes(15)).unwrap().token;
-    World::refused(world.identify(&made_up).await, Rejection::UnknownUser);
+    World::refused(&world.identify(&made_up).await, Rejection::UnknownUser);
     // No identity provider is configured: its tokens are nobody's.
     let foreign = TestKey::Hs256(SECRET.into()).sign(None, &world.claims(|_| {}));
-    World::refused(world.identify(&foreign).await, Rejection::Issuer);
+    World::refused(&world.identify(&foreign).await, Rejection::Issuer);
 
     world.clock.advance(TimeDelta::minutes(16));
-    World::refused(world.identify(&token).await, Rejection::Expired);
+    World::refused(&world.identify(&token).await, Rejection::Expired);
 }
 
 #[tokio::test]
@@ -348,7 +397,11 @@ async fn wrong_settings_are_named() {
     let url = ("COURSEWRIGHT_AUTH__JWKS_URL", "https://id.example.org/keys");
     check(&[("COURSEWRIGHT_JWT_SECRET", "short")], "32").await;
     check(&[url, ("COURSEWRIGHT_AUTH__ALGORITHM", "HS256")], "HS256").await;
-    check(&[url, ("COURSEWRIGHT_AUTH__ISSUER", "coursewright")], "auth.issuer").await;
+    check(
+        &[url, ("COURSEWRIGHT_AUTH__ISSUER", "coursewright")],
+        "auth.issuer",
+    )
+    .await;
     let secret = ("COURSEWRIGHT_JWT_SECRET", SECRET);
     check(&[secret, ("COURSEWRIGHT_AUTH__ALGORITHM", "RS256")], "jwks_url").await;
 }

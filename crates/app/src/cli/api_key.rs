@@ -87,7 +87,10 @@ impl ApiKeys {
             Action::List { org } => {
                 let organization_id = organization::find(store, &org).await?.id;
                 // The operator of the machine sees the keys of every organization.
-                let operator = Actor { organization_id, ..owner };
+                let operator = Actor {
+                    organization_id,
+                    ..owner
+                };
                 let keys = store
                     .with_tenant(&operator, async |tx| list_api_keys(tx).await)
                     .await?;

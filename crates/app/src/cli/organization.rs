@@ -95,7 +95,10 @@ pub(super) async fn find(store: &Store, key: &str) -> Result<Organization, Failu
         (None, _) => Err(Failure::setup(format!("there is no organization '{key}'")).advice(list)),
         (Some(_), more) => {
             let count = more + 1;
-            Err(Failure::setup(format!("'{key}' means {count} organizations: give more of the id")).advice(list))
+            Err(Failure::setup(format!(
+                "'{key}' means {count} organizations: give more of the id"
+            ))
+            .advice(list))
         }
     }
 }
@@ -117,7 +120,9 @@ fn checked_name(name: &str) -> Result<&str, Failure> {
     if (1..=NAME_CHARS).contains(&chars) {
         return Ok(name);
     }
-    Err(Failure::setup(format!("the name must have 1 to {NAME_CHARS} characters, not {chars}")))
+    Err(Failure::setup(format!(
+        "the name must have 1 to {NAME_CHARS} characters, not {chars}"
+    )))
 }
 
 /// A tier of the command line.

@@ -52,7 +52,10 @@ impl Tokens {
         };
         database.close().await;
         let signed = signed?;
-        eprintln!("Accepted until {} UTC.", signed.expires_at.format("%Y-%m-%d %H:%M"));
+        eprintln!(
+            "Accepted until {} UTC.",
+            signed.expires_at.format("%Y-%m-%d %H:%M")
+        );
         print(&signed.token)?;
         Ok(Exit::Success)
     }

@@ -145,8 +145,9 @@ impl Users {
             Action::SetPassword { user, password } => {
                 let actor = find(store, &user).await?;
                 let Some(password) = password.read()? else {
-                    return Err(Failure::setup("no password is given")
-                        .advice("pipe it in with --password-stdin, or let one be made with --generate-password"));
+                    return Err(Failure::setup("no password is given").advice(
+                        "pipe it in with --password-stdin, or let one be made with --generate-password",
+                    ));
                 };
                 set_password(store, &actor, &password.text).await?;
                 eprintln!("The password is set; sessions of {user} are ended.");

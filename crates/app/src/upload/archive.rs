@@ -27,9 +27,10 @@ const TYPES_FILE: &str = "[Content_Types].xml";
 /// [`ContentError`].
 pub(super) fn check(file: &mut File, kind: FileType) -> Result<(), ContentError> {
     let packed = file.metadata()?.len();
-    let limit = packed.saturating_mul(MOST_RATIO).clamp(SMALL_BYTES, MOST_UNPACKED_BYTES);
-    let mut archive =
-        ZipArchive::new(BufReader::new(&mut *file)).map_err(|_| ContentError::OtherType)?;
+    let limit = packed
+        .saturating_mul(MOST_RATIO)
+        .clamp(SMALL_BYTES, MOST_UNPACKED_BYTES);
+    let mut archive = ZipArchive::new(BufReader::new(&mut *file)).map_err(|_| ContentError::OtherType)?;
     if archive.len() > MOST_FILES {
         return Err(ContentError::UnsafeArchive("it has too many files"));
     }
@@ -121,7 +122,10 @@ pub(crate) mod tests {
 
     #[test]
     fn an_office_document_is_what_its_list_of_types_says() {
-        let docx = archive(&[(TYPES_FILE, &types(FileType::Docx)), ("word/document.xml", b"<w/>")]);
+        let docx = archive(&[
+            (TYPES_FILE, &types(FileType::Docx)),
+            ("word/document.xml", b"<w/>"),
+        ]);
         checked(&docx, FileType::Docx).unwrap();
         let other = checked(&docx, FileType::Pptx);
         assert!(matches!(other, Err(ContentError::OtherType)), "{other:?}");
@@ -132,7 +136,10 @@ pub(crate) mod tests {
                 ("word/vbaProject.bin", b"macros".to_vec()),
             ],
         ] {
-            let files: Vec<_> = files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
+            let files: Vec<_> = files
+                .iter()
+                .map(|(name, bytes)| (*name, bytes.as_slice()))
+                .collect();
             let found = checked(&archive(&files), FileType::Docx);
             assert!(matches!(found, Err(ContentError::OtherType)), "{found:?}");
         }
@@ -143,7 +150,10 @@ pub(crate) mod tests {
     #[test]
     fn bombs_are_refused() {
         let zeros = vec![0; 12 << 20];
-        let bomb = archive(&[(TYPES_FILE, &types(FileType::Docx)), ("word/document.xml", &zeros)]);
+        let bomb = archive(&[
+            (TYPES_FILE, &types(FileType::Docx)),
+            ("word/document.xml", &zeros),
+        ]);
         assert!(bomb.len() < 100_000);
         let found = checked(&bomb, FileType::Docx);
         assert!(matches!(found, Err(ContentError::UnsafeArchive(_))), "{found:?}");
@@ -152,7 +162,10 @@ pub(crate) mod tests {
     #[test]
     fn a_bomb_that_lies_about_its_size_is_refused() {
         let zeros = vec![0; 12 << 20];
-        let mut bomb = archive(&[(TYPES_FILE, &types(FileType::Docx)), ("word/document.xml", &zeros)]);
+        let mut bomb = archive(&[
+            (TYPES_FILE, &types(FileType::Docx)),
+            ("word/document.xml", &zeros),
+        ]);
         // The unpacked size, in the file's own header and in the list, becomes small.
         let size = u32::try_from(zeros.len()).unwrap().to_le_bytes();
         let mut changed = 0;
@@ -173,7 +186,10 @@ pub(crate) mod tests {
                 &archive(&[(TYPES_FILE, &types(FileType::Docx)), (name, b"root")]),
                 FileType::Docx,
             );
-            assert!(matches!(found, Err(ContentError::UnsafeArchive(_))), "{name}: {found:?}");
+            assert!(
+                matches!(found, Err(ContentError::UnsafeArchive(_))),
+                "{name}: {found:?}"
+            );
         }
     }
 

@@ -45,7 +45,11 @@ pub(super) fn check_head(head: &[u8], kind: FileType) -> Result<(), ContentError
         FileType::Html => looks_like_text(head, kind) && has_tag(head),
         FileType::Text | FileType::Markdown => looks_like_text(head, kind),
     };
-    if fits { Ok(()) } else { Err(ContentError::OtherType) }
+    if fits {
+        Ok(())
+    } else {
+        Err(ContentError::OtherType)
+    }
 }
 
 /// Looks at a whole file. Reads all of it: not for threads that serve requests.
@@ -103,8 +107,14 @@ impl TextScan {
     fn accepts(&mut self, chunk: &[u8]) -> bool {
         if self.seen == 0 {
             self.wide = match chunk {
-                [0xFF, 0xFE, ..] => Some(Wide { is_big_endian: false, half: None }),
-                [0xFE, 0xFF, ..] => Some(Wide { is_big_endian: true, half: None }),
+                [0xFF, 0xFE, ..] => Some(Wide {
+                    is_big_endian: false,
+                    half: None,
+                }),
+                [0xFE, 0xFF, ..] => Some(Wide {
+                    is_big_endian: true,
+                    half: None,
+                }),
                 _ => None,
             };
         }
@@ -192,7 +202,10 @@ mod tests {
         check("BMW: кто, что\tи как\r\n\x0c".as_bytes(), FileType::Text, true);
         // Windows-1251.
         check(b"\xcf\xf0\xe8\xe2\xe5\xf2", FileType::Text, true);
-        let wide: Vec<u8> = "\u{feff}# План".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let wide: Vec<u8> = "\u{feff}# План"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
         check(&wide, FileType::Markdown, true);
         let wide: Vec<u8> = "\u{feff}a\0b".encode_utf16().flat_map(u16::to_be_bytes).collect();
         check(&wide, FileType::Markdown, false);

@@ -17,7 +17,10 @@ pub(super) fn check(name: &str) -> Result<(), &'static str> {
     if name.trim() != name || name.trim_start_matches('.').is_empty() {
         return Err("it is empty, hidden or has spaces around it");
     }
-    if name.chars().any(|letter| letter.is_control() || is_invisible(letter)) {
+    if name
+        .chars()
+        .any(|letter| letter.is_control() || is_invisible(letter))
+    {
         return Err("it has control characters");
     }
     Ok(())
@@ -35,7 +38,12 @@ mod tests {
 
     #[test]
     fn names_are_names_and_no_paths() {
-        for good in ["plan.pdf", "Учебный план (2026), v1.2.docx", "a..b.txt", "it's 100 %.md"] {
+        for good in [
+            "plan.pdf",
+            "Учебный план (2026), v1.2.docx",
+            "a..b.txt",
+            "it's 100 %.md",
+        ] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
         let long = format!("{}.txt", "ё".repeat(126));

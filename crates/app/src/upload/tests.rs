@@ -56,7 +56,11 @@ impl World {
 
     /// Changes the limits of a tier.
     async fn limit(&self, tier: Tier, change: impl Fn(&mut TierSettings)) {
-        let owner = self.store.with_system(async |tx| ensure_local_owner(tx).await).await.unwrap();
+        let owner = self
+            .store
+            .with_system(async |tx| ensure_local_owner(tx).await)
+            .await
+            .unwrap();
         let changed = self.store.with_tenant(&owner, async |tx| {
             let mut settings = get_tier_settings(tx, tier).await?;
             change(&mut settings);
@@ -75,11 +79,17 @@ impl World {
     }
 
     async fn send(&self, declared: Declared, chunks: Chunks) -> Result<Document, UploadError> {
-        self.uploads.receive(self.author, declared, stream::iter(chunks)).await
+        self.uploads
+            .receive(self.author, declared, stream::iter(chunks))
+            .await
     }
 
     async fn text(&self, name: &str, text: &str) -> Result<Document, UploadError> {
-        self.send(self.declared(name, "text/plain", text.len()), whole(text.as_bytes())).await
+        self.send(
+            self.declared(name, "text/plain", text.len()),
+            whole(text.as_bytes()),
+        )
+        .await
     }
 
     /// Bytes of the quota in use, as the organization counts them.
@@ -91,18 +101,27 @@ impl World {
 
     async fn documents(&self) -> Vec<Document> {
         let id = self.course_id;
-        let listed = self.store.with_tenant(&self.author, async |tx| document::list_documents(tx, id).await);
+        let listed = self
+            .store
+            .with_tenant(&self.author, async |tx| document::list_documents(tx, id).await);
         listed.await.unwrap()
     }
 
     /// Every file below the folders of uploads.
     fn files(&self) -> Vec<PathBuf> {
-        let mut folders = vec![self.folder.path().join("files"), self.folder.path().join("incoming")];
+        let mut folders = vec![
+            self.folder.path().join("files"),
+            self.folder.path().join("incoming"),
+        ];
         let mut files = Vec::new();
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
-                if path.is_dir() { folders.push(path) } else { files.push(path) }
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    files.push(path);
+                }
             }
         }
         files
@@ -115,7 +134,12 @@ impl World {
     }
 }
 
-async fn person(store: &Store, organization_id: domain::id::OrganizationId, email: &str, role: Role) -> Actor {
+async fn person(
+    store: &Store,
+    organization_id: domain::id::OrganizationId,
+    email: &str,
+    role: Role,
+) -> Actor {
     let new = NewUser {
         organization_id,
         email: email.to_owned(),
@@ -123,18 +147,25 @@ async fn person(store: &Store, organization_id: domain::id::OrganizationId, emai
         role,
         password_hash: None,
     };
-    store.with_system(async |tx| insert_user(tx, &new).await).await.unwrap()
+    store
+        .with_system(async |tx| insert_user(tx, &new).await)
+        .await
+        .unwrap()
 }
 
 async fn course(store: &Store, author: &Actor) -> CourseId {
-    let request: CourseRequest = serde_json::from_value(serde_json::json!({"title": "Rust for beginners"})).unwrap();
+    let request: CourseRequest =
+        serde_json::from_value(serde_json::json!({"title": "Rust for beginners"})).unwrap();
     let (inputs, _) = request.check(Language::English).unwrap();
     let made = store.with_tenant(author, async |tx| insert_course(tx, &inputs).await);
     made.await.unwrap().id
 }
 
 fn whole(bytes: &[u8]) -> Chunks {
-    bytes.chunks(1000).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect()
+    bytes
+        .chunks(1000)
+        .map(|chunk| Ok(Bytes::copy_from_slice(chunk)))
+        .collect()
 }
 
 fn code(refused: Result<Document, UploadError>) -> ErrorCode {
@@ -144,15 +175,23 @@ fn code(refused: Result<Document, UploadError>) -> ErrorCode {
 #[tokio::test]
 async fn a_file_becomes_a_document_and_is_kept_as_it_came() {
     let world = World::new(Tier::Premium).await;
-    let bytes: Vec<u8> = (0..12_000_000_u32).map(|number| b'a' + (number % 23) as u8).collect();
+    let bytes: Vec<u8> = (0..12_000_000_u32)
+        .map(|number| b'a' + (number % 23) as u8)
+        .collect();
     let declared = world.declared("Учебный план.md", "text/markdown; charset=utf-8", bytes.len());
     let document = world.send(declared, whole(&bytes)).await.unwrap();
-    assert_eq!((document.filename.as_str(), document.mime_type.as_str()), ("Учебный план.md", "text/markdown"));
+    assert_eq!(
+        (document.filename.as_str(), document.mime_type.as_str()),
+        ("Учебный план.md", "text/markdown")
+    );
     assert_eq!(document.sha256, hex::encode(Sha256::digest(&bytes)));
     assert_eq!(world.used().await, bytes.len() as u64);
     let files = world.files();
     assert_eq!(files.len(), 1);
-    assert!(!files[0].to_string_lossy().contains("план"), "keys are made here: {files:?}");
+    assert!(
+        !files[0].to_string_lossy().contains("план"),
+        "keys are made here: {files:?}"
+    );
     assert_eq!(std::fs::read(&files[0]).unwrap(), bytes);
 
     world.uploads.delete(world.author, document.id).await.unwrap();
@@ -164,19 +203,30 @@ async fn what_is_wrong_is_said_in_the_order_of_the_checks() {
     // Everything is wrong with this file; what is mended from step to step shows the next fault.
     let world = World::new(Tier::Free).await;
     let mut declared = world.declared("../plan.exe", "image/png", 0);
-    let student = Actor { role: Role::Student, ..world.author };
-    let sent = world.uploads.receive(student, declared.clone(), stream::iter(whole(b"\0\0"))).await;
-    assert_eq!(code(sent), ErrorCode::Forbidden);
-    let send = async |declared: &Declared, bytes: &[u8]| code(world.send(declared.clone(), whole(bytes)).await);
+    let student = Actor {
+        role: Role::Student,
+        ..world.author
+    };
+    let by_student = world
+        .uploads
+        .receive(student, declared.clone(), stream::iter(whole(b"\0\0")))
+        .await;
+    assert_eq!(code(by_student), ErrorCode::Forbidden);
+    let send =
+        async |declared: &Declared, bytes: &[u8]| code(world.send(declared.clone(), whole(bytes)).await);
 
     assert_eq!(send(&declared, b"\0\0").await, ErrorCode::FilesNotAllowed);
-    world.limit(Tier::Free, |free| {
-        (free.max_files_per_course, free.max_file_bytes, free.storage_bytes) = (1, 10, 5);
-        free.formats = vec!["txt".to_owned()];
-    }).await;
+    world
+        .limit(Tier::Free, |free| {
+            (free.max_files_per_course, free.max_file_bytes, free.storage_bytes) = (1, 10, 5);
+            free.formats = vec!["txt".to_owned()];
+        })
+        .await;
     let first = world.text("first.txt", "12345").await.unwrap();
     assert_eq!(send(&declared, b"\0\0").await, ErrorCode::TooManyFiles);
-    world.limit(Tier::Free, |free| free.max_files_per_course = 9).await;
+    world
+        .limit(Tier::Free, |free| free.max_files_per_course = 9)
+        .await;
     assert_eq!(send(&declared, b"\0\0").await, ErrorCode::EmptyFile);
     declared.size_bytes = 11;
     assert_eq!(send(&declared, b"\0\0").await, ErrorCode::FileTooLarge);
@@ -204,25 +254,57 @@ async fn attacks_leave_nothing_behind() {
     let world = World::new(Tier::Premium).await;
     let docx = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
     let zeros = vec![0; 12 << 20];
-    let bomb = archive(&[("[Content_Types].xml", b"<Types/>"), ("word/document.xml", &zeros)]);
+    let bomb = archive(&[
+        ("[Content_Types].xml", b"<Types/>"),
+        ("word/document.xml", &zeros),
+    ]);
     let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
     let attacks: [(&str, &str, &[u8], ErrorCode); 12] = [
-        ("../../etc/passwd.txt", "text/plain", b"root", ErrorCode::InvalidFileName),
-        ("..\\..\\boot.txt", "text/plain", b"root", ErrorCode::InvalidFileName),
-        ("/etc/cron.d/a.txt", "text/plain", b"root", ErrorCode::InvalidFileName),
+        (
+            "../../etc/passwd.txt",
+            "text/plain",
+            b"root",
+            ErrorCode::InvalidFileName,
+        ),
+        (
+            "..\\..\\boot.txt",
+            "text/plain",
+            b"root",
+            ErrorCode::InvalidFileName,
+        ),
+        (
+            "/etc/cron.d/a.txt",
+            "text/plain",
+            b"root",
+            ErrorCode::InvalidFileName,
+        ),
         ("a\0.txt", "text/plain", b"root", ErrorCode::InvalidFileName),
-        ("a\r\nSet-Cookie: b.txt", "text/plain", b"root", ErrorCode::InvalidFileName),
+        (
+            "a\r\nSet-Cookie: b.txt",
+            "text/plain",
+            b"root",
+            ErrorCode::InvalidFileName,
+        ),
         ("a.txt", "text/plain", b"", ErrorCode::EmptyFile),
         ("a.pdf", "application/pdf", png, ErrorCode::FileContentMismatch),
         ("a.png", "image/png", b"MZ\x90\0", ErrorCode::FileContentMismatch),
         ("a.png", "text/plain", png, ErrorCode::FileTypeNotAllowed),
         ("a.svg", "image/svg+xml", b"<svg/>", ErrorCode::FileTypeNotAllowed),
-        ("a.docx", docx, b"PK\x03\x04 but no archive", ErrorCode::FileContentMismatch),
+        (
+            "a.docx",
+            docx,
+            b"PK\x03\x04 but no archive",
+            ErrorCode::FileContentMismatch,
+        ),
         ("bomb.docx", docx, &bomb, ErrorCode::UnsafeArchive),
     ];
     for (name, mime_type, bytes, expected) in attacks {
         let declared = world.declared(name, mime_type, bytes.len());
-        assert_eq!(code(world.send(declared, whole(bytes)).await), expected, "{name:?}");
+        assert_eq!(
+            code(world.send(declared, whole(bytes)).await),
+            expected,
+            "{name:?}"
+        );
         world.expect_nothing(name).await;
     }
 }
@@ -244,7 +326,9 @@ async fn broken_off_uploads_leave_nothing_behind() {
 async fn a_request_that_is_dropped_is_cleaned_up_after() {
     let world = World::new(Tier::Standard).await;
     let (sender, receiver) = futures::channel::mpsc::unbounded::<Result<Bytes, std::io::Error>>();
-    sender.unbounded_send(Ok(Bytes::from(vec![b'a'; 50_000]))).unwrap();
+    sender
+        .unbounded_send(Ok(Bytes::from(vec![b'a'; 50_000])))
+        .unwrap();
     let declared = world.declared("a.txt", "text/plain", 200_000);
     let mut request = Box::pin(world.uploads.receive(world.author, declared, receiver));
     // Until the room is reserved.
@@ -261,10 +345,14 @@ async fn a_request_that_is_dropped_is_cleaned_up_after() {
 #[tokio::test]
 async fn fifty_uploads_at_once_never_exceed_the_quota() {
     let world = World::new(Tier::Standard).await;
-    world.limit(Tier::Standard, |standard| {
-        (standard.storage_bytes, standard.max_files_per_course) = (20_500, 100);
-    }).await;
-    let texts: Vec<_> = (0..50).map(|number| format!("{number:02}{}", "x".repeat(998))).collect();
+    world
+        .limit(Tier::Standard, |standard| {
+            (standard.storage_bytes, standard.max_files_per_course) = (20_500, 100);
+        })
+        .await;
+    let texts: Vec<_> = (0..50)
+        .map(|number| format!("{number:02}{}", "x".repeat(998)))
+        .collect();
     let sent = texts.iter().map(|text| world.text("a.txt", text));
     let results = futures::future::join_all(sent).await;
     let (taken, refused): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
@@ -312,7 +400,12 @@ async fn only_the_owner_adds_and_removes() {
     let colleague = person(&world.store, organization_id, "bob@example.org", Role::Instructor).await;
     let send = async |actor: Actor| {
         let declared = world.declared("two.txt", "text/plain", 4);
-        code(world.uploads.receive(actor, declared, stream::iter(whole(b"more"))).await)
+        code(
+            world
+                .uploads
+                .receive(actor, declared, stream::iter(whole(b"more")))
+                .await,
+        )
     };
     // An admin sees the course, a colleague does not.
     assert_eq!(send(admin).await, ErrorCode::Forbidden);
@@ -328,7 +421,12 @@ async fn files_of_expired_uploads_are_swept() {
     let world = World::new(Tier::Standard).await;
     let orphan = world.folder.path().join("files/orphan");
     std::fs::write(&orphan, "left by a killed program").unwrap();
-    assert!(world.uploads.remove(&["orphan".to_owned(), "never there".to_owned()]).await);
+    assert!(
+        world
+            .uploads
+            .remove(&["orphan".to_owned(), "never there".to_owned()])
+            .await
+    );
     assert!(!orphan.exists());
     world.uploads.sweep().await;
     world.expect_nothing("swept").await;

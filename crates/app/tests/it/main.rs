@@ -6,9 +6,20 @@
     reason = "tests say what failed by panicking"
 )]
 
+mod auth;
+mod authorization;
+mod clients;
 mod create;
 mod desk;
 mod guards;
+mod openapi;
+mod people;
+mod progress_stream;
 mod provider;
 mod refusals;
 mod resume;
+mod rpc;
+mod serve;
+mod service;
+mod upload;
+mod worker;

@@ -63,7 +63,10 @@ async fn wrong_password_unknown_address_and_no_password_look_alike() {
         ("owner@localhost", PASSWORD),
     ] {
         let refused = login(&world, email, password).await.unwrap_err();
-        assert!(matches!(refused, AccountError::WrongCredentials), "{email}: {refused:?}");
+        assert!(
+            matches!(refused, AccountError::WrongCredentials),
+            "{email}: {refused:?}"
+        );
     }
 }
 
@@ -112,10 +115,14 @@ async fn sessions_end_by_logout_time_and_a_new_password() {
     world.auth.logout(&"cwr_unknown".into()).await.unwrap();
 
     let session = login(&world, "ann@example.org", PASSWORD).await.unwrap();
-    set_password(&world.store, &ann, &"a new good password".into()).await.unwrap();
+    set_password(&world.store, &ann, &"a new good password".into())
+        .await
+        .unwrap();
     ended(&session).await;
 
-    let session = login(&world, "ann@example.org", "a new good password").await.unwrap();
+    let session = login(&world, "ann@example.org", "a new good password")
+        .await
+        .unwrap();
     world.clock.advance(TimeDelta::days(31));
     ended(&session).await;
     for nonsense in ["", "cwr_", "x", &"cwr_x".repeat(1000)] {
@@ -131,7 +138,10 @@ async fn first_account_is_made_once_with_the_secret_of_the_first_start() {
     let again = world.auth.setup_token().await.unwrap().unwrap();
     assert_eq!(token.expose(), again.expose(), "every process shows the same");
     let set_up = async |token: &str, email: &str, password: &str| {
-        world.auth.set_up(&token.into(), email, Some("Ann"), &password.into()).await
+        world
+            .auth
+            .set_up(&token.into(), email, Some("Ann"), &password.into())
+            .await
     };
     let closed = |refused: Result<SignedIn, AccountError>| {
         assert!(matches!(refused, Err(AccountError::SetupClosed)), "{refused:?}");
@@ -168,24 +178,33 @@ async fn api_keys_carry_their_scopes_and_end_at_once() {
         scopes: vec![Scope::Generate, Scope::Read, Scope::Read],
         expires_at,
     };
-    let (key, made) = create(&world.store, &ann, &wish(None), world.now()).await.unwrap();
+    let (key, made) = create(&world.store, &ann, &wish(None), world.now())
+        .await
+        .unwrap();
     assert!(key.expose().starts_with(&made.prefix) && made.prefix.len() == 11);
     let caller = world.identify(key.expose()).await.unwrap();
     assert_eq!(caller.actor, ann);
     assert_eq!(caller.scopes, Some(vec![Scope::Read, Scope::Generate]));
     let id = made.id;
-    let revoking = world.store.with_tenant(&ann, async |tx| revoke_api_key(tx, id).await);
+    let revoking = world
+        .store
+        .with_tenant(&ann, async |tx| revoke_api_key(tx, id).await);
     revoking.await.unwrap();
-    World::refused(world.identify(key.expose()).await, Rejection::ApiKey);
+    World::refused(&world.identify(key.expose()).await, Rejection::ApiKey);
 
     let tomorrow = world.now() + TimeDelta::days(1);
-    let (key, _) = create(&world.store, &ann, &wish(Some(tomorrow)), world.now()).await.unwrap();
+    let (key, _) = create(&world.store, &ann, &wish(Some(tomorrow)), world.now())
+        .await
+        .unwrap();
     world.identify(key.expose()).await.unwrap();
     world.clock.advance(TimeDelta::days(1));
-    World::refused(world.identify(key.expose()).await, Rejection::ApiKey);
+    World::refused(&world.identify(key.expose()).await, Rejection::ApiKey);
 
-    World::refused(world.identify("cw_guess").await, Rejection::ApiKey);
-    World::refused(world.identify(&format!("cw_{}", "x".repeat(200))).await, Rejection::TooLong);
+    World::refused(&world.identify("cw_guess").await, Rejection::ApiKey);
+    World::refused(
+        &world.identify(&format!("cw_{}", "x".repeat(200))).await,
+        Rejection::TooLong,
+    );
 }
 
 #[tokio::test]

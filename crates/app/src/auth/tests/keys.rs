@@ -2,12 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::hmac;
 use ring::rand::SystemRandom;
 use ring::rsa::PublicKeyComponents;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
 };
-use ring::hmac;
 use serde_json::{Value, json};
 
 /// A key that signs tokens.
@@ -27,7 +27,9 @@ impl TestKey {
     pub(super) fn es256() -> Self {
         let (random, scheme) = (SystemRandom::new(), &ECDSA_P256_SHA256_FIXED_SIGNING);
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(scheme, &random).unwrap();
-        Self::Es256(Box::new(EcdsaKeyPair::from_pkcs8(scheme, pkcs8.as_ref(), &random).unwrap()))
+        Self::Es256(Box::new(
+            EcdsaKeyPair::from_pkcs8(scheme, pkcs8.as_ref(), &random).unwrap(),
+        ))
     }
 
     pub(super) fn ed_dsa() -> Self {
