@@ -1,5 +1,6 @@
 //! The command line. One file a command below `cli/`.
 
+mod api;
 mod api_key;
 mod bench;
 mod completions;
@@ -15,10 +16,12 @@ mod resume;
 mod run;
 mod schema;
 mod scripted_server;
+mod serve;
 mod summary;
 mod table;
 mod token;
 mod user;
+mod worker;
 
 use std::path::PathBuf;
 
@@ -67,12 +70,18 @@ enum Command {
     Resume(resume::Resume),
     /// List the courses
     List(list::List),
+    /// Serve the API, with a worker in the same process
+    Serve(serve::Serve),
+    /// Work on the queue of a service, without an API
+    Worker(worker::Worker),
     /// Write a course as files
     Export(export::Export),
     /// Show, fetch or check models
     Models(models::Models),
     /// Check the model providers
     Providers(providers::Providers),
+    /// Describe the HTTP API: OpenAPI, TypeScript
+    Api(api::Api),
     /// Print the JSON Schemas of courses
     Schema(schema::Schema),
     /// Look at this machine and the configuration: what is there, what is missing, how to mend it
@@ -102,10 +111,11 @@ enum Command {
 /// [`Failure`] with its exit code.
 pub(crate) fn run() -> Result<Exit, Failure> {
     let cli = Cli::parse();
-    // These two need neither configuration nor data.
+    // These need neither configuration nor data.
     match cli.command {
         Command::Completions(completions) => return completions.run(),
         Command::Schema(schema) => return schema.run(),
+        Command::Api(api) => return api.run(),
         _ => {}
     }
     let flags = Flags {
@@ -127,11 +137,14 @@ async fn dispatch(command: Command, config: &Config) -> Result<Exit, Failure> {
     match command {
         Command::Create(create) => Box::pin(create.run(config)).await,
         Command::Resume(resume) => Box::pin(resume.run(config)).await,
+        Command::Serve(serve) => Box::pin(serve.run(config)).await,
+        Command::Worker(worker) => Box::pin(worker.run(config)).await,
         Command::List(list) => list.run(config).await,
         Command::Export(export) => export.run(config).await,
         Command::Models(models) => models.run(config).await,
         Command::Providers(providers) => providers.run(config).await,
         Command::Schema(schema) => schema.run(),
+        Command::Api(api) => api.run(),
         Command::Doctor(doctor) => doctor.run(config).await,
         Command::Organization(organizations) => organizations.run(config).await,
         Command::User(users) => users.run(config).await,

@@ -1,10 +1,20 @@
 //! `coursewright`: turns a title into a complete, well-taught course.
 
+mod auth;
 mod cli;
 mod config;
 mod failure;
+mod housekeeping;
+mod http;
+mod metrics;
+mod procedures;
 mod progress;
+mod service;
+mod service_manager;
 mod telemetry;
+mod typescript;
+mod upload;
+mod webhook;
 mod wiring;
 mod worker;
 

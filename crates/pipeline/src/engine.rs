@@ -393,6 +393,13 @@ impl Run {
                 .map(ToString::to_string)
                 .collect();
         }
+        if problems.is_empty()
+            && let Some(echo) = question.prompt.own_words.echo_in(&value)
+        {
+            problems.push(format!(
+                "\"{echo}\" are words of the instructions: write what they ask for"
+            ));
+        }
         let errors = problems.len();
         let mut similarity = None;
         let mut margin = None;

@@ -7,6 +7,7 @@ mod attempts;
 mod context;
 mod data;
 mod distinct;
+mod echo;
 mod engine;
 pub mod error;
 pub mod event;

@@ -5,11 +5,13 @@
 //! through the filter `data`, which delimits it so that it cannot pose as an instruction (generation 3.8).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior, Value};
 use serde::Serialize;
 
+use crate::echo::OwnWords;
 use crate::error::PipelineError;
 
 macro_rules! prompt_files {
@@ -69,6 +71,9 @@ pub(crate) struct Prompt {
     pub(crate) shot: Option<(String, String)>,
     /// A minimal valid answer, for the fourth attempt.
     pub(crate) example: Option<String>,
+    /// What an answer must not say back.
+    #[serde(skip)]
+    pub(crate) own_words: Arc<OwnWords>,
 }
 
 /// All prompt files, parsed.
@@ -76,6 +81,7 @@ pub(crate) struct Prompt {
 pub(crate) struct Prompts {
     environment: Environment<'static>,
     versions: BTreeMap<&'static str, (u32, bool, bool)>,
+    own_words: BTreeMap<&'static str, Arc<OwnWords>>,
 }
 
 impl Prompts {
@@ -95,6 +101,7 @@ impl Prompts {
         })?);
         environment.add_filter("data", delimited);
         let mut versions = BTreeMap::new();
+        let mut own_words = BTreeMap::new();
         for &(name, text) in FILES {
             let file = PromptFile::parse(text).ok_or(PipelineError::Prompt {
                 name,
@@ -115,11 +122,13 @@ impl Prompts {
                         reason: error.to_string(),
                     })?;
             }
+            own_words.insert(name, Arc::new(OwnWords::of(&[file.system, file.user])));
             versions.insert(name, (file.version, file.shot.is_some(), file.example.is_some()));
         }
         Ok(Self {
             environment,
             versions,
+            own_words,
         })
     }
 
@@ -157,6 +166,7 @@ impl Prompts {
             shot,
             user: part("user")?,
             example,
+            own_words: self.own_words.get(name).cloned().unwrap_or_default(),
         })
     }
 }

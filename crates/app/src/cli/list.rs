@@ -28,7 +28,9 @@ impl List {
         let limit = self.limit;
         let courses = database
             .store
-            .with_tenant(&database.actor, async |tx| list_courses(tx, &store::course::CourseFilter::default(), None, limit).await)
+            .with_tenant(&database.actor, async |tx| {
+                list_courses(tx, &store::course::CourseFilter::default(), None, limit).await
+            })
             .await?;
         database.close().await;
         if courses.is_empty() {

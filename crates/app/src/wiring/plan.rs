@@ -17,7 +17,7 @@ use crate::failure::Failure;
 /// The word for the default embedded model.
 pub(crate) const EMBEDDED: &str = "embedded";
 /// The default embedded model's card.
-pub(crate) const DEFAULT_EMBEDDED: &str = "embedded/qwen2.5-coder-0.5b";
+pub(crate) const DEFAULT_EMBEDDED: &str = "embedded/qwen2.5-coder-1.5b";
 /// The file of the embedding model.
 pub(crate) const EMBEDDING_FILE: &str = "multilingual-e5-small-q4";
 /// How to get a better model; said wherever the embedded one falls short.

@@ -212,7 +212,9 @@ fn rejected_calls(desk: &Desk) -> Vec<(String, Option<String>)> {
         let actor = ensure_local_owner(&mut tx).await.unwrap();
         tx.commit().await.unwrap();
         let mut tx = store.tenant(&actor).await.unwrap();
-        let course = &list_courses(&mut tx, &store::course::CourseFilter::default(), None, 1).await.unwrap()[0];
+        let course = &list_courses(&mut tx, &store::course::CourseFilter::default(), None, 1)
+            .await
+            .unwrap()[0];
         let rejected = list_rejected(&mut tx, course.current_generation_id.unwrap(), 1000)
             .await
             .unwrap();

@@ -86,7 +86,10 @@ fn environment_is_only_read_by_the_configuration() {
 #[test]
 fn http_is_only_in_llm_and_the_command_line_asks_it() {
     // Webhooks go to strangers' addresses, with a client that looks where it connects to.
-    check_only_in("reqwest::", &["llm/", "app/src/auth/jwks.rs", "app/src/webhook/sender.rs"]);
+    check_only_in(
+        "reqwest::",
+        &["llm/", "app/src/auth/jwks.rs", "app/src/webhook/sender.rs"],
+    );
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn model_files_that_cannot_be_used_are_refused() {
 #[test]
 fn model_file_with_a_wrong_checksum_is_refused_and_removed() {
     let desk = Desk::new();
-    let file = desk.data().join("models/qwen2.5-coder-0.5b-instruct-q4_k_m.gguf");
+    let file = desk.data().join("models/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf");
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     fs::write(&file, "GGUF but not the right one").unwrap();
     desk.run(&["models", "check"])
