@@ -139,7 +139,7 @@ fn body(procedure: &Procedure, schemas: &Schemas) -> Value {
     if let Some(example) = &procedure.example {
         media["example"] = example.clone();
     }
-    let is_required = !schemas.required(procedure).is_empty();
+    let is_required = schemas.wants_anything(procedure);
     json!({ "required": is_required, "content": { "application/json": media } })
 }
 

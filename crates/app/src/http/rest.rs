@@ -6,14 +6,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, Method, header};
-use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use super::error;
 use super::middleware::CountedAs;
 use super::request::{Knock, Origin, body_limit, json_body, parameters};
-use super::sse::{self, Dialect, json_event};
+use super::sse::{self, Dialect, Event};
 use crate::procedures::error::{ApiError, ErrorCode};
 use crate::procedures::words::Speech;
 use crate::procedures::{self, Kind, Procedure, StreamItem};
@@ -121,24 +120,27 @@ struct Plain {
 
 impl Dialect for Plain {
     fn hello(&self) -> Event {
-        json_event(Some("connected"), None, "{}")
+        Event::new("connected", "{}")
     }
 
     fn item(&self, item: &StreamItem) -> Event {
-        json_event(Some("progress"), item.id.as_deref(), &item.data.to_string())
+        Event {
+            id: item.id.clone(),
+            ..Event::new("progress", &item.data)
+        }
     }
 
     fn ping(&self) -> Event {
-        json_event(Some("ping"), None, "{}")
+        Event::new("ping", "{}")
     }
 
     fn end(&self) -> Event {
-        json_event(Some("end"), None, "{}")
+        Event::new("end", "{}")
     }
 
     fn failure(&self, error: &ApiError) -> Event {
         let body = error::body(error, self.speech, &self.request_id);
-        json_event(Some("error"), None, &body.to_string())
+        Event::new("error", body)
     }
 }
 

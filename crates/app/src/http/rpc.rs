@@ -10,7 +10,6 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header, request};
-use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use futures::stream::{self, StreamExt};
 use serde_json::{Map, Value, json};
@@ -19,7 +18,7 @@ use super::error;
 use super::middleware::CountedAs;
 use super::request::{Knock, Origin, body_limit, json_body, parameters, parse_json};
 use super::rest::with_last_event_id;
-use super::sse::{self, Dialect, json_event};
+use super::sse::{self, Dialect, Event};
 use crate::procedures::error::{ApiError, ErrorCode};
 use crate::procedures::words::Text;
 use crate::procedures::{self, Kind, Procedure, StreamItem};
@@ -325,24 +324,27 @@ struct Trpc {
 impl Dialect for Trpc {
     fn hello(&self) -> Event {
         let options = json!({ "reconnectAfterInactivityMs": RECONNECT_AFTER_MS });
-        json_event(Some("connected"), None, &options.to_string())
+        Event::new("connected", options)
     }
 
     fn item(&self, item: &StreamItem) -> Event {
-        json_event(None, item.id.as_deref(), &item.data.to_string())
+        Event {
+            id: item.id.clone(),
+            ..Event::new("", &item.data)
+        }
     }
 
     fn ping(&self) -> Event {
-        json_event(Some("ping"), None, "")
+        Event::new("ping", "")
     }
 
     fn end(&self) -> Event {
-        json_event(Some("return"), None, "")
+        Event::new("return", "")
     }
 
     fn failure(&self, error: &ApiError) -> Event {
         let shape = shape(self.path, error, &self.origin);
-        json_event(Some("serialized-error"), None, &shape.to_string())
+        Event::new("serialized-error", shape)
     }
 }
 

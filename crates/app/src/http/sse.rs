@@ -3,9 +3,9 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, header};
-use axum::response::sse::{Event, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use futures::stream::{self, Stream, StreamExt};
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -33,16 +33,45 @@ pub(super) trait Dialect: Send + Sync + 'static {
     fn failure(&self, error: &ApiError) -> Event;
 }
 
-/// An event with JSON data, in one line.
-pub(super) fn json_event(name: Option<&str>, id: Option<&str>, data: &str) -> Event {
-    let mut event = Event::default().data(data);
-    if let Some(name) = name {
-        event = event.event(name);
+/// An event on the wire. Its data is one line, as JSON is that is written without indentation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Event {
+    /// Its name; empty: `message`.
+    pub(super) name: &'static str,
+    /// From which a client goes on.
+    pub(super) id: Option<String>,
+    /// What it says. Clients throw events away that have no line of data, so an empty one is written too.
+    pub(super) data: String,
+}
+
+impl Event {
+    /// An event without an id.
+    pub(super) fn new(name: &'static str, data: impl ToString) -> Self {
+        Self {
+            name,
+            id: None,
+            data: data.to_string(),
+        }
     }
-    if let Some(id) = id {
-        event = event.id(id);
+
+    fn to_text(&self) -> String {
+        let mut text = String::with_capacity(self.data.len() + 64);
+        if !self.name.is_empty() {
+            text.push_str("event: ");
+            text.push_str(self.name);
+            text.push('\n');
+        }
+        text.push_str("data: ");
+        text.push_str(&self.data);
+        text.push('\n');
+        if let Some(id) = &self.id {
+            text.push_str("id: ");
+            text.push_str(id);
+            text.push('\n');
+        }
+        text.push('\n');
+        text
     }
-    event
 }
 
 enum State {
@@ -53,9 +82,15 @@ enum State {
 
 /// The answer that tells all items and then ends.
 pub(super) fn response(items: ItemStream, dialect: impl Dialect) -> Response {
-    let events = events(items, dialect).map(Ok::<_, Infallible>);
-    let mut response = Sse::new(events).into_response();
+    let retry = format!("retry: {}\n\n", RETRY.as_millis());
+    let texts = events(items, dialect).map(|event| event.to_text());
+    let texts = stream::once(std::future::ready(retry)).chain(texts);
+    let mut response = Response::new(Body::from_stream(texts.map(Ok::<_, Infallible>)));
     let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream"),
+    );
     headers.insert(
         header::CACHE_CONTROL,
         HeaderValue::from_static("no-cache, no-transform"),
@@ -73,7 +108,7 @@ fn events(items: ItemStream, dialect: impl Dialect) -> impl Stream<Item = Event>
         |(state, mut items, mut pings, dialect)| async move {
             let (event, state) = match state {
                 State::Ended => return None,
-                State::Hello => (dialect.hello().retry(RETRY), State::Running),
+                State::Hello => (dialect.hello(), State::Running),
                 State::Running => next(&mut items, &mut pings, &dialect).await,
             };
             Some((event, (state, items, pings, dialect)))
@@ -92,5 +127,20 @@ async fn next(items: &mut ItemStream, pings: &mut Interval, dialect: &impl Diale
             }
         }
         _ = pings.tick() => (dialect.ping(), State::Running),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_without_data_has_a_line_of_it() {
+        assert_eq!(Event::new("ping", "").to_text(), "event: ping\ndata: \n\n");
+        let item = Event {
+            id: Some("7".to_owned()),
+            ..Event::new("", "{}")
+        };
+        assert_eq!(item.to_text(), "data: {}\nid: 7\n\n");
     }
 }

@@ -107,7 +107,10 @@ struct SetupInput {
     #[schemars(length(min = 1, max = 200), extend("writeOnly" = true))]
     token: String,
     /// The address of the account.
-    #[schemars(length(min = 1, max = 320))]
+    #[schemars(
+        length(min = 3, max = 320),
+        regex(pattern = r"^[^\s@\x00-\x1f\x7f-\x9f]+@[^\s@\x00-\x1f\x7f-\x9f]+$")
+    )]
     email: String,
     /// What its owner is called.
     #[schemars(length(min = 1, max = 200))]
@@ -242,7 +245,10 @@ async fn person(call: &Call, actor: Actor) -> Result<Person, ApiError> {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct CreateKeyInput {
     /// What people call it.
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(
+        length(min = 1, max = 100),
+        regex(pattern = r"^\s*[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*)$")
+    )]
     name: String,
     /// What it may be used for: `read` for queries, `generate` for changes, `admin` for what only admins may.
     #[schemars(length(min = 1, max = 3))]

@@ -9,6 +9,28 @@ use serde_json::{Map, Value};
 
 use super::error::{ApiError, ErrorCode, FieldError};
 
+/// The input with `5.0` written as `5`: to JSON Schema both are the same integer, to types they are not.
+pub(crate) fn with_whole_numbers(value: Value) -> Value {
+    match value {
+        Value::Number(number) => whole(&number).map_or(Value::Number(number), Value::from),
+        Value::Array(items) => items.into_iter().map(with_whole_numbers).collect(),
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, field)| (name, with_whole_numbers(field)))
+            .collect(),
+        other => other,
+    }
+}
+
+/// Above this, a number with a fraction can no longer tell one integer from the next (IEEE 754).
+const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
+
+fn whole(number: &serde_json::Number) -> Option<i64> {
+    let float = number.as_f64().filter(|_| number.is_f64())?;
+    #[expect(clippy::cast_possible_truncation, reason = "it is whole and within 53 bits")]
+    (float.fract() == 0.0 && float.abs() <= LARGEST_EXACT).then_some(float as i64)
+}
+
 /// So many faults are told at once.
 const MAX_FAULTS: usize = 20;
 /// A longer text is not repeated in an error, in characters.

@@ -11,7 +11,7 @@ use super::courses::EXAMPLE_ID;
 use super::error::{ApiError, ErrorCode};
 use super::page::{self, Done, Page};
 use super::{Access, Call, Procedure, mutation, query};
-use crate::webhook::check_target;
+use crate::webhook::{WEB_ADDRESS, check_target};
 
 /// The rows of this file.
 pub(super) fn procedures() -> Vec<Procedure> {
@@ -92,7 +92,7 @@ impl WebhookEvent {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct CreateInput {
     /// A public https address.
-    #[schemars(length(min = 1, max = 2000))]
+    #[schemars(length(min = 1, max = 2000), regex(pattern = WEB_ADDRESS))]
     url: String,
     /// What it hears of; empty or left out: everything.
     #[schemars(length(max = 10))]

@@ -2,13 +2,16 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use domain::language::Language;
 use serde_json::{Value, json};
 
 use crate::auth::PROVIDER;
 use crate::desk::Desk;
 use crate::people::{HOME, Person};
+use crate::provider::Provider;
 use crate::rpc::encoded;
 use crate::service::Service;
 
@@ -50,6 +53,7 @@ impl Stream {
     /// The next event; `None`: the stream has ended.
     fn next(&mut self) -> Option<Event> {
         let mut event = Event::default();
+        let mut has_data = false;
         loop {
             let mut line = String::new();
             if self.reader.read_line(&mut line).unwrap() == 0 {
@@ -63,7 +67,9 @@ impl Stream {
                 event.id = id;
             } else if let Some(data) = value("data:") {
                 event.data.push_str(&data);
-            } else if line.is_empty() && !(event.name.is_empty() && event.data.is_empty()) {
+                has_data = true;
+            } else if line.is_empty() && has_data {
+                // As the standard says, an event without a line of data is none.
                 return Some(event);
             }
             // Whatever else there is are the lengths of chunks and the time after which to come back.
@@ -200,4 +206,89 @@ fn subscriptions_of_one_person_are_limited() {
         assert!(begun.elapsed() < Duration::from_secs(30), "{head}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// A worker of another process, on the same database.
+struct Worker(std::process::Child);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn percentages_never_fall_and_the_stream_ends_with_the_generation() {
+    let desk = Desk::new();
+    let service = Service::start(&desk, &PROVIDER);
+    let provider = Provider::good(Language::English);
+    let owner = Person::new(1, "instructor", HOME);
+    let course = owner.course(&service, "Practical SQL for analysts");
+    let input = json!({ "courseId": course });
+    owner.does(&service, "generation.initiate", &input);
+    let mut stream = Stream::open(&service, &trpc(&owner, &input), &[("accept-language", "en")]);
+    stream.expect("connected");
+    let mut command = desk.command_with(&provider, &["worker"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let _worker = Worker(command.spawn().unwrap());
+
+    let mut told = Vec::new();
+    let ended = loop {
+        let event = stream.next().expect("the stream goes on");
+        if event.name == "return" {
+            break told.last().cloned().unwrap_or_default();
+        }
+        if event.name.is_empty() {
+            told.push(event.json());
+        }
+    };
+    assert_eq!(
+        (&ended["status"], &ended["progress"]),
+        (&json!("completed"), &json!(100)),
+        "{ended}"
+    );
+    assert_eq!(ended["steps"][4]["name"], "Finalisation");
+    let percentages: Vec<_> = told
+        .iter()
+        .map(|state| state["progress"].as_u64().unwrap())
+        .collect();
+    assert!(percentages.is_sorted(), "{percentages:?}");
+    assert!(percentages.len() > 5, "{percentages:?}");
+
+    let status = owner.reads(&service, &format!("generation.getStatus?courseId={course}"));
+    assert_eq!(
+        (&status["phase"], &status["estimatedRemainingSeconds"]),
+        (&json!("ended"), &json!(0))
+    );
+    let result = owner.reads(
+        &service,
+        &format!("generation.getResult?courseId={course}&includeLessons=true"),
+    );
+    assert!(
+        result["structure"]["sections"]
+            .as_array()
+            .is_some_and(|sections| !sections.is_empty())
+    );
+    assert!(
+        result["lessons"]
+            .as_array()
+            .is_some_and(|lessons| lessons.len() >= 10),
+        "{result}"
+    );
+    for format in ["html", "markdown", "json"] {
+        let file = owner.reads(
+            &service,
+            &format!("courses.export?courseId={course}&format={format}"),
+        );
+        assert_eq!(file["encoding"], "utf8");
+        assert!(file["content"].as_str().unwrap().contains("SQL"), "{format}");
+    }
+    let part = json!({ "courseId": course, "lessonNumber": 99 });
+    service
+        .post("generation.regenerateLesson", &owner.token, &part)
+        .expect(409, "CONFLICT");
+    let part = json!({ "courseId": course, "lessonNumber": 2, "instruction": "Shorter" });
+    owner.does(&service, "generation.regenerateLesson", &part);
 }

@@ -76,6 +76,12 @@ impl Schemas {
         names.into_iter().flatten().filter_map(Value::as_str).collect()
     }
 
+    /// Whether a procedure cannot be called with nothing.
+    pub(super) fn wants_anything(&self, procedure: &Procedure) -> bool {
+        let schema = self.components.get(&input_name(procedure));
+        !self.required(procedure).is_empty() || schema.is_some_and(|schema| schema.get("anyOf").is_some())
+    }
+
     /// Everything, by name.
     pub(super) fn into_components(self) -> Map<String, Value> {
         let mut sorted: Vec<_> = self.components.into_iter().collect();

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::tier::{TierSettings, get_tier_settings, list_tier_settings, update_tier_settings};
 
+use crate::procedures::courses::fields::{BUDGET_MAX_USD, BUDGET_MIN_USD};
 use crate::procedures::error::ApiError;
 use crate::procedures::page::Page;
 use crate::procedures::{Access, Call, Procedure, mutation, query};
@@ -105,7 +106,7 @@ struct UpdateInput {
     #[schemars(length(max = 50), inner(regex(pattern = "^[a-z0-9]{1,10}$")))]
     formats: Option<Vec<String>>,
     /// What one generation may cost, in dollars.
-    #[schemars(range(min = 0, max = 1_000_000))]
+    #[schemars(range(min = BUDGET_MIN_USD, max = BUDGET_MAX_USD))]
     generation_budget_usd: Option<f64>,
     /// Days that the tier lasts.
     #[schemars(range(min = 1, max = 3650))]

@@ -62,7 +62,7 @@ pub(super) struct UpdateInput {
     /// Whether generations pause after the structure.
     review: Option<bool>,
     /// The most that a generation may cost, in dollars.
-    #[schemars(range(max = 1_000_000.0), extend("exclusiveMinimum" = 0))]
+    #[schemars(range(min = fields::BUDGET_MIN_USD, max = fields::BUDGET_MAX_USD))]
     budget_usd: Option<f64>,
     /// Where it stands with its readers.
     status: Option<Publication>,

@@ -9,8 +9,10 @@ use serde::Deserialize;
 use crate::procedures::Call;
 use crate::procedures::error::ApiError;
 
+/// The least budget, in dollars: the smallest amount that is counted.
+pub(in crate::procedures) const BUDGET_MIN_USD: f64 = 0.000_001;
 /// The most that a course may cost, in dollars: far above any real one.
-const BUDGET_MAX_USD: f64 = 1_000_000.0;
+pub(in crate::procedures) const BUDGET_MAX_USD: f64 = 1_000_000.0;
 
 /// Everything that an author may ask for beside the title.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -44,7 +46,7 @@ pub(in crate::procedures) struct CourseFields {
     /// Whether the generation pauses after the structure, for the author to look at it.
     pub(in crate::procedures) review: Option<bool>,
     /// The most that a generation may cost, in dollars.
-    #[schemars(range(max = BUDGET_MAX_USD), extend("exclusiveMinimum" = 0))]
+    #[schemars(range(min = BUDGET_MIN_USD, max = BUDGET_MAX_USD))]
     pub(in crate::procedures) budget_usd: Option<f64>,
 }
 

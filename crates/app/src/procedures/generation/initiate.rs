@@ -18,7 +18,7 @@ use crate::procedures::Call;
 use crate::procedures::courses::fields::{CourseFields, checked};
 use crate::procedures::error::{ApiError, ErrorCode};
 use crate::procedures::words::Text;
-use crate::webhook::check_target;
+use crate::webhook::{WEB_ADDRESS, check_target};
 
 /// The header that may carry the idempotency key.
 const IDEMPOTENCY_HEADER: &str = "idempotency-key";
@@ -30,12 +30,22 @@ const PART_MAX: u32 = 10_000;
 /// A course to generate: one that exists, or the fields of a new one.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("additionalProperties" = false, "anyOf" = [{ "required": ["courseId"] }, { "required": ["title"] }]))]
+#[schemars(extend(
+    "additionalProperties" = false,
+    "anyOf" = [
+        { "required": ["courseId"], "properties": { "courseId": { "type": "string" } } },
+        { "required": ["title"], "properties": { "title": { "type": "string" } } },
+    ],
+    "not" = {
+        "required": ["courseId", "title"],
+        "properties": { "courseId": { "type": "string" }, "title": { "type": "string" } },
+    },
+))]
 pub(super) struct InitiateInput {
     /// The course; without it, one is made of the other fields.
     course_id: Option<CourseId>,
     /// An https address that hears of the end.
-    #[schemars(length(min = 1, max = 2000))]
+    #[schemars(length(min = 1, max = 2000), regex(pattern = WEB_ADDRESS))]
     webhook_url: Option<String>,
     /// A second start with the same key gives the first one's answer. The same as the header `Idempotency-Key`.
     #[schemars(length(min = 1, max = KEY_MAX))]
@@ -61,7 +71,7 @@ pub(super) struct SectionInput {
     #[schemars(length(min = 1, max = 2000))]
     instruction: Option<String>,
     /// An https address that hears of the end.
-    #[schemars(length(min = 1, max = 2000))]
+    #[schemars(length(min = 1, max = 2000), regex(pattern = WEB_ADDRESS))]
     webhook_url: Option<String>,
     /// A second start with the same key gives the first one's answer.
     #[schemars(length(min = 1, max = KEY_MAX))]
@@ -81,7 +91,7 @@ pub(super) struct LessonInput {
     #[schemars(length(min = 1, max = 2000))]
     instruction: Option<String>,
     /// An https address that hears of the end.
-    #[schemars(length(min = 1, max = 2000))]
+    #[schemars(length(min = 1, max = 2000), regex(pattern = WEB_ADDRESS))]
     webhook_url: Option<String>,
     /// A second start with the same key gives the first one's answer.
     #[schemars(length(min = 1, max = KEY_MAX))]
