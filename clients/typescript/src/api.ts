@@ -103,9 +103,9 @@ export interface AdminListUsersInput {
 /** Which events. */
 export interface AdminMetricsInput {
   /** Only these. */
-  event?: Event | null;
+  event?: EventKind | null;
   /** Only of this severity. */
-  severity?: SeverityGiven | null;
+  severity?: EventSeverity | null;
   /** Only from then on. */
   since?: string | null;
   /** Only of this organization. */
@@ -839,7 +839,10 @@ export interface Error {
 }
 
 /** What happened. */
-export type Event = "job_rollback" | "orphaned_job_recovery" | "concurrency_limit_hit" | "worker_timeout" | "retry_exhausted" | "duplicate_job_detected" | "quality_low" | "token_budget_warning" | "model_fallback" | "cost_overrun" | "provider_down" | "superadmin_action" | "alert";
+export type EventKind = "job_rollback" | "orphaned_job_recovery" | "concurrency_limit_hit" | "worker_timeout" | "retry_exhausted" | "duplicate_job_detected" | "quality_low" | "token_budget_warning" | "model_fallback" | "cost_overrun" | "provider_down" | "superadmin_action" | "alert";
+
+/** How much it matters. */
+export type EventSeverity = "info" | "warn" | "error" | "fatal";
 
 /** Something that the learner does. */
 export interface Exercise {
@@ -1702,12 +1705,6 @@ export interface Session {
 /** How bad a finding is, the worst first. */
 export type Severity = "error" | "warning" | "info";
 
-/** How much it matters. */
-export type Severity2 = "info" | "warn" | "error" | "fatal";
-
-/** How much it matters. */
-export type SeverityGiven = "info" | "warn" | "error" | "fatal";
-
 /** A job-sized step of a generation. */
 export type Stage = "document_processing" | "analysis" | "structure" | "content" | "finalization";
 
@@ -1778,9 +1775,9 @@ export interface SystemEvent {
   /** Its number, rising. */
   id: number;
   /** What happened. */
-  event: Event;
+  event: EventKind;
   /** How much it matters. */
-  severity: Severity2;
+  severity: EventSeverity;
   /** Whose doing it was, or for whom. */
   userId: UserId | null;
   /** In which organization. */

@@ -426,7 +426,7 @@ impl Procedure {
             input
         };
         self.rule.check(&input)?;
-        Ok(input)
+        Ok(input::with_whole_numbers(input))
     }
 }
 

@@ -32,6 +32,9 @@ use crate::metrics::Metrics;
 pub(crate) use sender::{Sender, Sent, check_target};
 use signature::sign;
 
+/// How the address of a webhook begins; [`check_target`] knows more.
+pub(crate) const WEB_ADDRESS: &str = r"^https?://[A-Za-z0-9\[]";
+
 /// Deliveries at once in one process.
 const CONCURRENCY: usize = 16;
 /// How long a claimed delivery stays with its process beyond the receiver's time.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::course::{get_course, insert_course};
 use store::error::StoreError;
-use store::generation::lifecycle::{NewGeneration, start_generation};
+use store::generation::lifecycle::{NewGeneration, find_by_idempotency, start_generation};
 use store::metric::{Event, NewMetric, Severity, insert_metric};
 
 use super::limits::Bounds;
@@ -235,7 +235,14 @@ async fn start(call: &Call, wish: Wish) -> Result<Started, ApiError> {
             .with_tenant(&actor, async move |tx| {
                 let (course_id, budget) = match &subject {
                     Subject::Known(id) => (*id, get_course(tx, *id).await?.inputs.budget),
-                    Subject::New(inputs) => (insert_course(tx, inputs).await?.id, inputs.budget),
+                    Subject::New(inputs) => {
+                        if let Some(key) = &key
+                            && let Some(earlier) = find_by_idempotency(tx, key).await?
+                        {
+                            return Ok(earlier);
+                        }
+                        (insert_course(tx, inputs).await?.id, inputs.budget)
+                    }
                 };
                 let tier = bounds.tier(tx).await?;
                 let limits = bounds.limits(tier);

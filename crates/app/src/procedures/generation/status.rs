@@ -180,7 +180,7 @@ impl GenerationState {
             status: moment.status,
             phase: Phase::of(moment.status),
             progress: progress.percentage,
-            message: progress.message.clone(),
+            message: message(moment.status, progress, &metadata, speech),
             estimated_remaining_seconds,
             current_step: progress.current_step,
             total_steps: progress.total_steps,
@@ -204,6 +204,40 @@ impl GenerationState {
         self.progress = self.progress.max(percentage);
         self.progress
     }
+}
+
+/// What is being done, for people. The stored sentences are Russian, as existing front ends expect them (data model
+/// 2.7); who asks for English gets sentences of the same meaning.
+fn message(
+    status: Option<GenerationStatus>,
+    progress: &GenerationProgress,
+    metadata: &StatusMetadata,
+    speech: Speech,
+) -> String {
+    use GenerationStatus as S;
+    if !speech.is_english() {
+        return progress.message.clone();
+    }
+    let text = match status {
+        None => "Nothing was started yet",
+        Some(S::Pending | S::Initializing) => "Waiting for a worker",
+        Some(S::ProcessingDocuments) => "Reading the documents",
+        Some(S::AnalyzingTask) => "Analysing the task",
+        Some(S::GeneratingStructure) => match (metadata.batches_completed, metadata.total_batches) {
+            (Some(done), Some(all)) => return format!("Making the structure: {done} of {all} sections"),
+            _ => "Making the structure",
+        },
+        Some(S::AwaitingReview) => "The structure waits for approval",
+        Some(S::GeneratingContent) => {
+            let (done, all) = (progress.lessons_completed, progress.lessons_total);
+            return format!("Writing the lessons: {done} of {all}");
+        }
+        Some(S::Finalizing) => "Checking the course",
+        Some(S::Completed) => "The course is ready",
+        Some(S::Failed) => "The generation failed",
+        Some(S::Cancelled) => "The generation was cancelled",
+    };
+    text.to_owned()
 }
 
 /// The share of the present stage that is done, where it is counted.
