@@ -154,7 +154,7 @@ fn route_name(path: Option<&MatchedPath>) -> &'static str {
         Some("/openapi.json") => "openapi",
         Some("/docs" | "/schemas/{name}") => "docs",
         Some(path) if path.starts_with("/trpc/") => "trpc",
-        Some(path) if path.starts_with("/api/courses/{id}/files") => "upload",
+        Some(path) if path.starts_with("/api/courses/{slug}/files") => "upload",
         Some(_) => "other",
         None => "unknown",
     }

@@ -120,7 +120,7 @@ struct Plain {
 
 impl Dialect for Plain {
     fn hello(&self) -> Event {
-        Event::new("connected", "{}")
+        Event::new("connected", &"{}")
     }
 
     fn item(&self, item: &StreamItem) -> Event {
@@ -131,16 +131,16 @@ impl Dialect for Plain {
     }
 
     fn ping(&self) -> Event {
-        Event::new("ping", "{}")
+        Event::new("ping", &"{}")
     }
 
     fn end(&self) -> Event {
-        Event::new("end", "{}")
+        Event::new("end", &"{}")
     }
 
     fn failure(&self, error: &ApiError) -> Event {
         let body = error::body(error, self.speech, &self.request_id);
-        Event::new("error", body)
+        Event::new("error", &body)
     }
 }
 

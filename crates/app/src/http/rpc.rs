@@ -324,7 +324,7 @@ struct Trpc {
 impl Dialect for Trpc {
     fn hello(&self) -> Event {
         let options = json!({ "reconnectAfterInactivityMs": RECONNECT_AFTER_MS });
-        Event::new("connected", options)
+        Event::new("connected", &options)
     }
 
     fn item(&self, item: &StreamItem) -> Event {
@@ -335,16 +335,16 @@ impl Dialect for Trpc {
     }
 
     fn ping(&self) -> Event {
-        Event::new("ping", "")
+        Event::new("ping", &"")
     }
 
     fn end(&self) -> Event {
-        Event::new("return", "")
+        Event::new("return", &"")
     }
 
     fn failure(&self, error: &ApiError) -> Event {
         let shape = shape(self.path, error, &self.origin);
-        Event::new("serialized-error", shape)
+        Event::new("serialized-error", &shape)
     }
 }
 

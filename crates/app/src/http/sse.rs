@@ -46,7 +46,7 @@ pub(super) struct Event {
 
 impl Event {
     /// An event without an id.
-    pub(super) fn new(name: &'static str, data: impl ToString) -> Self {
+    pub(super) fn new(name: &'static str, data: &impl ToString) -> Self {
         Self {
             name,
             id: None,
@@ -136,10 +136,10 @@ mod tests {
 
     #[test]
     fn an_event_without_data_has_a_line_of_it() {
-        assert_eq!(Event::new("ping", "").to_text(), "event: ping\ndata: \n\n");
+        assert_eq!(Event::new("ping", &"").to_text(), "event: ping\ndata: \n\n");
         let item = Event {
             id: Some("7".to_owned()),
-            ..Event::new("", "{}")
+            ..Event::new("", &"{}")
         };
         assert_eq!(item.to_text(), "data: {}\nid: 7\n\n");
     }

@@ -250,6 +250,7 @@ fn percentages_never_fall_and_the_stream_ends_with_the_generation() {
         "{ended}"
     );
     assert_eq!(ended["steps"][4]["name"], "Finalisation");
+    assert_eq!(ended["message"], "The course is ready");
     let percentages: Vec<_> = told
         .iter()
         .map(|state| state["progress"].as_u64().unwrap())

@@ -232,6 +232,13 @@ fn messages_speak_the_language_of_the_caller_and_limits_tell_their_figures() {
         .json();
     assert_eq!(active["error"]["data"]["errorCode"], "GENERATION_ACTIVE");
 
+    // A start that makes its course is known again by its key.
+    let other = Person::new(3, "instructor", FREE);
+    let input = json!({ "title": "Made and started", "idempotencyKey": "k2" });
+    let first = other.does(&client.service, "generation.initiate", &input);
+    let second = other.does(&client.service, "generation.initiate", &input);
+    assert_eq!((&first["courseId"], &first["jobId"]), (&second["courseId"], &second["jobId"]));
+
     // The tier `free`: one generation a user.
     let more = client.post("generation.initiate", &[], &json!({ "title": "One too many" }));
     assert!(more.head.to_lowercase().contains("retry-after:"), "{more:?}");
