@@ -9,6 +9,29 @@ use serde_json::{Map, Value};
 
 use super::error::{ApiError, ErrorCode, FieldError};
 
+/// Gives every integer that has no upper bound of its own the one of its type, so that a schema takes what the type takes.
+pub(crate) fn bound_integers(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            let largest = match fields.get("format").and_then(Value::as_str) {
+                Some("uint8") => Some(u64::from(u8::MAX)),
+                Some("uint16") => Some(u64::from(u16::MAX)),
+                Some("int32") => Some(u64::from(i32::MAX.unsigned_abs())),
+                Some("uint32") => Some(u64::from(u32::MAX)),
+                // What programs that keep numbers as IEEE 754 doubles still tell apart (RFC 8259, 6).
+                Some("uint" | "uint64" | "int64") => Some((1 << 53) - 1),
+                _ => None,
+            };
+            if let Some(largest) = largest {
+                fields.entry("maximum").or_insert_with(|| largest.into());
+            }
+            fields.iter_mut().for_each(|(_, inner)| bound_integers(inner));
+        }
+        Value::Array(items) => items.iter_mut().for_each(bound_integers),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 /// The input with `5.0` written as `5`: to JSON Schema both are the same integer, to types they are not.
 pub(crate) fn with_whole_numbers(value: Value) -> Value {
     match value {
@@ -54,7 +77,8 @@ impl InputRule {
     fn made(&self) -> Option<&(Value, Validator)> {
         self.made
             .get_or_init(|| {
-                let schema = (self.make)();
+                let mut schema = (self.make)();
+                bound_integers(&mut schema);
                 let validator = jsonschema::options()
                     .with_draft(jsonschema::Draft::Draft202012)
                     .should_validate_formats(true)

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::SCHEMAS_AT;
 use crate::procedures::Procedure;
 use crate::procedures::error::ErrorCode;
+use crate::procedures::input::bound_integers;
 
 /// All component schemas.
 pub(super) struct Schemas {
@@ -26,12 +27,16 @@ impl Schemas {
             .map(|procedure| (procedure.name, (procedure.output)(&mut giving).to_value()))
             .collect();
         let mut components = giving.take_definitions(true);
+        components
+            .iter_mut()
+            .for_each(|(_, schema)| bound_integers(schema));
         let mut taking = generator(|settings| settings);
         let mut inputs: Map<String, Value> = registry
             .iter()
             .map(|procedure| (input_name(procedure), (procedure.input)(&mut taking).to_value()))
             .collect();
         inputs.extend(taking.take_definitions(true));
+        inputs.iter_mut().for_each(|(_, schema)| bound_integers(schema));
         let differing: BTreeSet<String> = inputs
             .iter()
             .filter(|(name, schema)| components.get(*name).is_some_and(|given| given != *schema))
