@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use domain::clock::Clock;
 use store::Store;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,6 +22,9 @@ use capacity::CapacityCache;
 use estimates::Estimates;
 use progress::ProgressHub;
 use tiers::TierCache;
+
+/// The bytes of all bodies that are read or worked on at once in one process: 32 of the usual length.
+const BODY_ROOM_BYTES: usize = 64 << 20;
 
 /// The parts of a running service. One a process, shared by API, pages and tasks.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ pub(crate) struct Service {
     pub(crate) estimates: Estimates,
     /// Who waits for the progress of which course.
     pub(crate) progress: Arc<ProgressHub>,
+    /// The bytes that bodies in flight may still take.
+    pub(crate) body_room: Arc<Semaphore>,
     /// Figures for Prometheus.
     pub(crate) metrics: Arc<Metrics>,
     /// Tasks that outlive a request; awaited at the end of the process.
@@ -70,6 +76,7 @@ impl Service {
             capacity: CapacityCache::default(),
             estimates: Estimates::default(),
             progress: Arc::default(),
+            body_room: Arc::new(Semaphore::new(BODY_ROOM_BYTES)),
             metrics: Metrics::new(),
             store,
             config,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::error;
 use super::middleware::CountedAs;
-use super::request::{Knock, Origin, body_limit, json_body};
+use super::request::{Input, Knock, Origin};
 use crate::procedures::courses::id_of;
 use crate::procedures::error::ApiError;
 use crate::procedures::generation::status::state_with_columns;
@@ -20,10 +20,13 @@ use crate::service::Service;
 /// `POST /api/coursegen/generate`: `generation.initiate`.
 pub(super) async fn generate(State(service): State<Arc<Service>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let input = json_body(&parts.headers, body, body_limit(&service, None)).await;
     let request = Request::from_parts(parts, Body::empty());
     let asked = Asked::of(service, request, "generation.initiate").await;
-    let outcome = async { asked.procedure()?.answer(asked.call()?, input?).await };
+    let outcome = async {
+        let (procedure, call) = (asked.procedure()?, asked.call()?);
+        let Input { value, room: _room } = asked.knock.read(&[procedure], body).await?;
+        procedure.answer(call, value).await
+    };
     asked.respond(outcome.await)
 }
 
@@ -37,7 +40,6 @@ pub(super) async fn check_status(
     let asked = Asked::of(service, request, "generation.getStatus").await;
     let outcome = async {
         let call = asked.call()?;
-        asked.procedure()?.admit(&call)?;
         let id = id_of(&call, slug).await?;
         state_with_columns(&call, id).await
     };
@@ -53,7 +55,6 @@ pub(super) async fn cancel(
     let asked = Asked::of(service, request, "generation.cancel").await;
     let outcome = async {
         let call = asked.call()?;
-        asked.procedure()?.admit(&call)?;
         let id = id_of(&call, slug).await?;
         asked.procedure()?.answer(call, json!({ "courseId": id })).await
     };
@@ -79,7 +80,7 @@ impl Asked {
     }
 
     fn call(&self) -> Result<Call, ApiError> {
-        self.knock.call(self.procedure()?)
+        self.knock.admitted(self.procedure()?)
     }
 
     fn respond(&self, outcome: Result<Value, ApiError>) -> Response {

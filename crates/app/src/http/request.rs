@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::{Extensions, HeaderMap, Method, header};
+use futures::StreamExt as _;
 use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::auth;
 use crate::procedures::error::{ApiError, ErrorCode};
@@ -17,15 +19,12 @@ use crate::service::Service;
 /// JSON around it. Larger files are streamed.
 const FILE_BODY_BYTES: usize = 15 << 20;
 
-/// The longest body of a call.
-pub(super) fn body_limit(service: &Service, procedure: Option<&Procedure>) -> usize {
-    let usual = service.config.settings.limits.body_bytes;
-    if procedure.is_some_and(|procedure| procedure.holds_file) {
-        usual.max(FILE_BODY_BYTES)
-    } else {
-        usual
-    }
-}
+/// The longest body of somebody who is not signed in, in bytes: an address, a password or a token.
+const STRANGERS_BODY_BYTES: usize = 64 << 10;
+/// The most values in one body: each takes some 100 bytes once it is read, so two bytes of text can become 100.
+const MOST_VALUES: usize = 100_000;
+/// After so many seconds the bodies of others have been worked off.
+const RETRY_BODY_SECS: u32 = 2;
 
 /// What is known of every request before anything is looked at.
 #[derive(Clone, Debug, Default)]
@@ -95,6 +94,31 @@ impl Knock {
         })
     }
 
+    /// The call of a procedure, if the caller may make it at all. Asked before anything of a body is read: what
+    /// strangers send must cost nothing.
+    pub(super) fn admitted(&self, procedure: &Procedure) -> Result<Call, ApiError> {
+        let call = self.call(procedure)?;
+        procedure.admit(&call)?;
+        Ok(call)
+    }
+
+    /// The JSON of a body for one of these procedures, all of which the caller may call.
+    ///
+    /// # Errors
+    /// [`ErrorCode::UnsupportedMediaType`], [`ErrorCode::BodyTooLarge`], [`ErrorCode::Malformed`], or
+    /// [`ErrorCode::Unavailable`] while the bodies of others take all room.
+    pub(super) async fn read(&self, procedures: &[&Procedure], body: Body) -> Result<Input, ApiError> {
+        let usual = self.service.config.settings.limits.body_bytes;
+        let limit = if !matches!(self.caller, Ok(Some(_))) {
+            usual.min(STRANGERS_BODY_BYTES)
+        } else if procedures.iter().any(|procedure| procedure.holds_file) {
+            usual.max(FILE_BODY_BYTES)
+        } else {
+            usual
+        };
+        json_body(&self.headers, body, limit, &self.service.body_room).await
+    }
+
     /// The request's id and language.
     pub(super) const fn origin(&self) -> &Origin {
         &self.origin
@@ -106,14 +130,30 @@ impl Knock {
     }
 }
 
-/// The JSON of a body; nothing is `null`.
-///
-/// # Errors
-/// [`ErrorCode::UnsupportedMediaType`], [`ErrorCode::BodyTooLarge`] or [`ErrorCode::Malformed`].
-pub(super) async fn json_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Value, ApiError> {
-    let bytes = read_body(body, limit).await?;
+/// What a body said. Its room is taken until the call is answered.
+#[derive(Debug, Default)]
+pub(super) struct Input {
+    /// The JSON; nothing is `null`.
+    pub(super) value: Value,
+    /// The room that it takes of all bodies in flight.
+    pub(super) room: Option<OwnedSemaphorePermit>,
+}
+
+async fn json_body(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    all_room: &Arc<Semaphore>,
+) -> Result<Input, ApiError> {
+    let declared = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| usize::try_from(length).is_ok_and(|length| length > limit)) {
+        return Err(ApiError::new(ErrorCode::BodyTooLarge));
+    }
+    let (bytes, room) = read_body(body, limit, all_room).await?;
     if bytes.is_empty() {
-        return Ok(Value::Null);
+        return Ok(Input::default());
     }
     let media_type = headers
         .get(header::CONTENT_TYPE)
@@ -125,7 +165,26 @@ pub(super) async fn json_body(headers: &HeaderMap, body: Body, limit: usize) -> 
     if media_type != "application/json" && !media_type.ends_with("+json") {
         return Err(ApiError::new(ErrorCode::UnsupportedMediaType));
     }
-    parse_json(&bytes)
+    if values_of(&bytes) > MOST_VALUES {
+        return Err(ApiError::new(ErrorCode::BodyTooLarge));
+    }
+    let value = parse_json(&bytes)?;
+    Ok(Input { value, room })
+}
+
+/// About how many values this JSON has, without reading it: what its commas and brackets separate.
+fn values_of(bytes: &[u8]) -> usize {
+    let (mut count, mut in_text, mut is_escaped) = (0, false, false);
+    for byte in bytes {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = in_text,
+            b'"' => in_text = !in_text,
+            b',' | b'[' | b'{' if !in_text => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 /// JSON from the outside.
@@ -141,17 +200,31 @@ pub(super) fn parse_json(bytes: &[u8]) -> Result<Value, ApiError> {
     })
 }
 
-async fn read_body(body: Body, limit: usize) -> Result<Bytes, ApiError> {
-    axum::body::to_bytes(body, limit).await.map_err(|error| {
-        // The limit is the one cause that the caller can mend; else the connection broke and nobody reads this.
-        let is_limit =
-            std::error::Error::source(&error).is_some_and(|cause| cause.to_string().contains("limit"));
-        ApiError::new(if is_limit {
-            ErrorCode::BodyTooLarge
-        } else {
-            ErrorCode::Malformed
-        })
-    })
+/// Reads to the end, taking room as bytes come: who declares much and sends little keeps nobody out.
+async fn read_body(
+    body: Body,
+    limit: usize,
+    all_room: &Arc<Semaphore>,
+) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), ApiError> {
+    let (mut bytes, mut room) = (Vec::new(), None::<OwnedSemaphorePermit>);
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        // A connection that broke: nobody reads this.
+        let chunk = chunk.map_err(|_| ApiError::new(ErrorCode::Malformed))?;
+        if bytes.len() + chunk.len() > limit {
+            return Err(ApiError::new(ErrorCode::BodyTooLarge));
+        }
+        let more = u32::try_from(chunk.len())
+            .ok()
+            .and_then(|length| Arc::clone(all_room).try_acquire_many_owned(length).ok())
+            .ok_or_else(|| ApiError::new(ErrorCode::Unavailable).retry_after(RETRY_BODY_SECS))?;
+        match &mut room {
+            Some(room) => room.merge(more),
+            None => room = Some(more),
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok((bytes, room))
 }
 
 /// The parameters of an address, decoded, in their order.
@@ -159,4 +232,54 @@ pub(super) fn parameters(query: Option<&str>) -> Vec<(String, String)> {
     url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
         .into_owned()
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_counted_without_those_in_texts() {
+        assert_eq!(values_of(br#"{"a": [1, 2], "b,[{": "\\\",[", "c": "\\"}"#), 5);
+        assert_eq!(values_of(b"[0,0,0]"), 3);
+        assert_eq!(values_of(b"1"), 0);
+    }
+
+    #[tokio::test]
+    async fn bodies_take_room_until_they_are_answered() {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            header::CONTENT_TYPE,
+            header::HeaderValue::from_static("application/json"),
+        );
+        let room = Arc::new(Semaphore::new(10));
+        let read =
+            async |text: &'static str, limit| json_body(&headers, Body::from(text), limit, &room).await;
+        let first = read("[1, 2]", 6).await.unwrap();
+        assert_eq!(first.value, serde_json::json!([1, 2]));
+        assert_eq!(room.available_permits(), 4);
+        let full = read("[1, 2]", 6).await.unwrap_err();
+        assert_eq!(
+            (full.code, full.retry_after_secs),
+            (ErrorCode::Unavailable, Some(2))
+        );
+        assert_eq!(room.available_permits(), 4);
+        drop(first);
+        assert_eq!(read("[1, 2]", 5).await.unwrap_err().code, ErrorCode::BodyTooLarge);
+        assert_eq!(read("", 5).await.unwrap().value, Value::Null);
+        assert_eq!(room.available_permits(), 10);
+    }
+
+    #[tokio::test]
+    async fn bodies_of_very_many_values_are_refused_unread() {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            header::CONTENT_TYPE,
+            header::HeaderValue::from_static("application/json"),
+        );
+        let room = Arc::new(Semaphore::new(1 << 20));
+        let many = format!("[{}0]", "0,".repeat(MOST_VALUES));
+        let refused = json_body(&headers, Body::from(many), 1 << 20, &room).await;
+        assert_eq!(refused.unwrap_err().code, ErrorCode::BodyTooLarge);
+    }
 }

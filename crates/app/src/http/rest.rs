@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::error;
 use super::middleware::CountedAs;
-use super::request::{Knock, Origin, body_limit, json_body, parameters};
+use super::request::{Input, Knock, Origin, parameters};
 use super::sse::{self, Dialect, Event};
 use crate::procedures::error::{ApiError, ErrorCode};
 use crate::procedures::words::Speech;
@@ -42,22 +42,21 @@ async fn answer(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let limit = body_limit(&service, Some(procedure));
     if let Err(refused) = check_method(procedure, &parts.method) {
         let mut response = error::response(&refused, origin.speech, &origin.request_id);
         let allowed = HeaderValue::from_static(method_of(procedure));
         response.headers_mut().insert(header::ALLOW, allowed);
         return response;
     }
-    let input = if procedure.kind == Kind::Mutation {
-        json_body(&parts.headers, body, limit).await
-    } else {
-        Ok(procedure.rule().read_parameters(parameters(parts.uri.query())))
-    };
     let knock = Knock::identify(service, origin, &parts.method, parts.headers).await;
     let answered = async {
-        let call = knock.call(procedure)?;
-        let input = input?;
+        let call = knock.admitted(procedure)?;
+        let Input { value: input, room } = if procedure.kind == Kind::Mutation {
+            knock.read(&[procedure], body).await?
+        } else {
+            let value = procedure.rule().read_parameters(parameters(parts.uri.query()));
+            Input { value, room: None }
+        };
         if procedure.kind == Kind::Subscription {
             let input = with_last_event_id(input, call.header("last-event-id"));
             let dialect = Plain {
@@ -66,10 +65,9 @@ async fn answer(
             };
             Ok(sse::response(procedure.subscribe(call, input).await?, dialect))
         } else {
-            procedure
-                .answer(call, input)
-                .await
-                .map(|output| Json(output).into_response())
+            let answered = procedure.answer(call, input).await;
+            drop(room);
+            answered.map(|output| Json(output).into_response())
         }
     };
     let mut response = match answered.await {

@@ -9,14 +9,15 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header, request};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::stream::{self, StreamExt};
 use serde_json::{Map, Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::error;
 use super::middleware::CountedAs;
-use super::request::{Knock, Origin, body_limit, json_body, parameters, parse_json};
+use super::request::{Input, Knock, Origin, parameters, parse_json};
 use super::rest::with_last_event_id;
 use super::sse::{self, Dialect, Event};
 use crate::procedures::error::{ApiError, ErrorCode};
@@ -85,17 +86,20 @@ pub(super) async fn handle(
     if let Some(secret) = connection_token(&asked) {
         parts.headers.entry(header::AUTHORIZATION).or_insert(secret);
     }
+    let knock = Knock::identify(service, origin, &parts.method, parts.headers).await;
     let inputs = if asked.paths.len() > BATCH_MAX {
         Err(ApiError::field(
             "batch",
             format!("must have at most {BATCH_MAX} calls, not {}", asked.paths.len()),
         ))
     } else {
-        let with_file = asked.paths.iter().filter_map(|path| procedures::find(path).ok());
-        let limit = body_limit(&service, with_file.max_by_key(|procedure| procedure.holds_file));
-        inputs(&asked, &parts, body, limit).await
+        inputs(&asked, &parts.method, body, &knock).await
     };
-    let knock = Knock::identify(service, origin, &parts.method, parts.headers).await;
+    // Kept until everything is answered.
+    let (inputs, _room) = match inputs {
+        Ok((inputs, room)) => (Ok(inputs), room),
+        Err(failed) => (Err(failed), None),
+    };
     let mut response = if let Some(procedure) = asked.subscription() {
         let mut response = subscribe(&asked, procedure, &parts.method, inputs, &knock).await;
         response.extensions_mut().insert(CountedAs(procedure.name));
@@ -125,23 +129,34 @@ fn connection_token(asked: &Asked) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// One input a call; none is `null`.
+/// One input a call; none is `null`. A body is read only if there is a call in it that the caller may make: the others
+/// are refused without it.
 async fn inputs(
     asked: &Asked,
-    parts: &request::Parts,
+    method: &Method,
     body: Body,
-    limit: usize,
-) -> Result<Vec<Value>, ApiError> {
-    let whole = if parts.method == Method::POST {
-        json_body(&parts.headers, body, limit).await?
+    knock: &Knock,
+) -> Result<(Vec<Value>, Option<OwnedSemaphorePermit>), ApiError> {
+    let Input { value: whole, room } = if *method == Method::POST {
+        let admitted: Vec<&Procedure> = asked
+            .paths
+            .iter()
+            .filter_map(|path| procedures::find(path).ok())
+            .filter(|procedure| check_method(procedure, method).is_ok() && knock.admitted(procedure).is_ok())
+            .collect();
+        if admitted.is_empty() {
+            return Ok((vec![Value::Null; asked.paths.len()], None));
+        }
+        knock.read(&admitted, body).await?
     } else {
-        match asked.parameter("input") {
+        let value = match asked.parameter("input") {
             Some(text) => parse_json(text.as_bytes())?,
             None => Value::Null,
-        }
+        };
+        Input { value, room: None }
     };
     if !asked.is_batch {
-        return Ok(vec![whole]);
+        return Ok((vec![whole], room));
     }
     let mut fields = match whole {
         Value::Object(fields) => fields,
@@ -153,9 +168,10 @@ async fn inputs(
             ));
         }
     };
-    Ok((0..asked.paths.len())
+    let inputs = (0..asked.paths.len())
         .map(|index| fields.remove(&index.to_string()).unwrap_or(Value::Null))
-        .collect())
+        .collect();
+    Ok((inputs, room))
 }
 
 async fn answer_all(

@@ -177,7 +177,10 @@ fn errors_have_numbers_names_statuses_and_paths() {
     assert_eq!(forbidden.expect(403, "").json()["code"], "FORBIDDEN");
     let form = client.service.send(
         "POST /trpc/courses.create",
-        &[("content-type", "text/plain")],
+        &[
+            ("content-type", "text/plain"),
+            ("authorization", &format!("Bearer {}", client.owner.token)),
+        ],
         b"title=x",
     );
     check(
@@ -190,7 +193,10 @@ fn errors_have_numbers_names_statuses_and_paths() {
     let large = vec![b' '; 3 << 20];
     let large = client.service.send(
         "POST /trpc/courses.create",
-        &[("content-type", "application/json")],
+        &[
+            ("content-type", "application/json"),
+            ("authorization", &format!("Bearer {}", client.owner.token)),
+        ],
         &large,
     );
     check(large, 413, -32013, "PAYLOAD_TOO_LARGE", "BODY_TOO_LARGE");
@@ -237,7 +243,10 @@ fn messages_speak_the_language_of_the_caller_and_limits_tell_their_figures() {
     let input = json!({ "title": "Made and started", "idempotencyKey": "k2" });
     let first = other.does(&client.service, "generation.initiate", &input);
     let second = other.does(&client.service, "generation.initiate", &input);
-    assert_eq!((&first["courseId"], &first["jobId"]), (&second["courseId"], &second["jobId"]));
+    assert_eq!(
+        (&first["courseId"], &first["jobId"]),
+        (&second["courseId"], &second["jobId"])
+    );
 
     // The tier `free`: one generation a user.
     let more = client.post("generation.initiate", &[], &json!({ "title": "One too many" }));
