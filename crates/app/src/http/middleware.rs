@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
@@ -37,6 +37,16 @@ pub(super) async fn follow(
     next: Next,
 ) -> Response {
     let began = Instant::now();
+    let trust_forwarded_for = service.config.settings.server.trust_forwarded_for;
+    if !trust_forwarded_for && request.headers().contains_key("x-forwarded-for") {
+        static WARNED: Once = Once::new();
+        WARNED.call_once(|| {
+            tracing::warn!(
+                "requests come with X-Forwarded-For, which is not trusted: behind a proxy set \
+                 server.trust_forwarded_for, or all clients share the proxy's limits of logins"
+            );
+        });
+    }
     let id = request_id(request.headers());
     let peer = request
         .extensions()
@@ -45,11 +55,7 @@ pub(super) async fn follow(
     let origin = Origin {
         request_id: id.clone(),
         speech: speech(request.headers()),
-        address: client(
-            peer,
-            request.headers(),
-            service.config.settings.server.trust_forwarded_for,
-        ),
+        address: client(peer, request.headers(), trust_forwarded_for),
     };
     let span = tracing::info_span!(
         "request",
@@ -130,14 +136,17 @@ fn speech(headers: &HeaderMap) -> Speech {
     Speech::accepted(header.unwrap_or_default())
 }
 
-/// The address of the client: that of the connection, or what a trusted proxy says last.
+/// The address of the client: that of the connection, or what the trusted proxy added. That is the last entry of the
+/// last line: some proxies add to the client's line, others write one of their own after it.
 fn client(
     peer: Option<std::net::IpAddr>,
     headers: &HeaderMap,
     trust_forwarded_for: bool,
 ) -> Option<std::net::IpAddr> {
     let forwarded = headers
-        .get("x-forwarded-for")
+        .get_all("x-forwarded-for")
+        .iter()
+        .next_back()
         .filter(|_| trust_forwarded_for)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.rsplit(',').next())
@@ -217,5 +226,8 @@ mod tests {
             Some("198.51.100.7".parse().unwrap())
         );
         assert_eq!(client(peer, &headers("x-forwarded-for", "nobody"), true), peer);
+        let mut added = headers("x-forwarded-for", "203.0.113.9");
+        added.append("x-forwarded-for", HeaderValue::from_static("198.51.100.7"));
+        assert_eq!(client(peer, &added, true), Some("198.51.100.7".parse().unwrap()));
     }
 }
