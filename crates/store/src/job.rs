@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::id::{CourseId, GenerationId, JobId, OrganizationId, UserId, WorkerId};
+use domain::organization::Tier;
 use domain::stage::Stage;
 use domain::user::Role;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use crate::generation::lifecycle::{self, GenerationLimits};
 use crate::generation::{self, CancelOutcome};
 use crate::hint::Hint;
 use crate::json::from_word;
+use crate::organization;
 use crate::statement::statements;
 use crate::tx::TenantTx;
 use crate::tx::sealed::Sealed;
@@ -190,12 +192,19 @@ pub async fn get_job(tx: &mut TenantTx, id: JobId) -> Result<JobRow, StoreError>
 }
 
 /// Tries a job again: one that waits runs now; one that was given up or cancelled goes on with its generation, in a new
-/// job, which is returned. Admins only. It is written into the audit log.
+/// job, which is returned. Then the limits hold of the tier of whoever started it, of which `limits` has one each; a
+/// superadmin passes over that of the user, not over that of the installation. Admins only. It is written into the audit
+/// log.
 ///
 /// # Errors
 /// [`StoreError::NotFound`] if it is invisible, [`StoreError::Forbidden`] if the actor is not an admin,
-/// [`StoreError::Conflict`] if it runs or has succeeded, or its generation is not the course's latest.
-pub async fn retry_job(tx: &mut TenantTx, id: JobId) -> Result<JobRow, StoreError> {
+/// [`StoreError::Conflict`] if it runs or has succeeded, or its generation is active or not the course's latest,
+/// [`StoreError::TooManyGenerations`] at a limit.
+pub async fn retry_job(
+    tx: &mut TenantTx,
+    id: JobId,
+    limits: &[(Tier, GenerationLimits)],
+) -> Result<JobRow, StoreError> {
     let job = get_administered(tx, id).await?;
     let next = match job.state {
         JobState::Running | JobState::Succeeded => {
@@ -216,7 +225,8 @@ pub async fn retry_job(tx: &mut TenantTx, id: JobId) -> Result<JobRow, StoreErro
         JobState::Dead | JobState::Cancelled => {
             let generation = generation::get_generation(tx, job.generation_id).await?;
             tx.elevate().await?;
-            match lifecycle::resume_elevated(tx, &generation, GenerationLimits::default()).await {
+            let limits = limits_of_owner(tx, generation.user_id, limits).await?;
+            match lifecycle::resume_elevated(tx, &generation, limits, lifecycle::has_stopped).await {
                 Ok(resumed) => resumed.job_id,
                 Err(refused) => {
                     let _ = tx.restore().await;
@@ -228,6 +238,24 @@ pub async fn retry_job(tx: &mut TenantTx, id: JobId) -> Result<JobRow, StoreErro
     tx.restore().await?;
     note(tx, "jobs.retry", &job).await?;
     get_job(tx, next).await
+}
+
+/// What limits the generations of a person when the actor goes on with one.
+async fn limits_of_owner(
+    tx: &mut TenantTx,
+    owner: UserId,
+    limits: &[(Tier, GenerationLimits)],
+) -> Result<GenerationLimits, StoreError> {
+    let tier = organization::get_tier_of_user(tx, owner).await?;
+    let found = limits.iter().find(|(of, _)| *of == tier);
+    let (_, mut limits) = *found.ok_or_else(|| StoreError::NotFound {
+        what: "tier",
+        key: tier.as_str().to_owned(),
+    })?;
+    if tx.actor().role == Role::Superadmin {
+        limits.user = None;
+    }
+    Ok(limits)
 }
 
 /// Cancels a job with its generation. Admins only. It is written into the audit log.

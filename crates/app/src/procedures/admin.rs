@@ -11,7 +11,6 @@ use domain::user::Role;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use store::audit::{NewAudit, insert_audit};
 use store::course::{CourseFilter, Publication, Tenants};
 use store::organization::{self, Organization};
 use store::user::{self, User};
@@ -277,22 +276,11 @@ async fn set_tier(call: Call, input: TierInput) -> Result<OrganizationOutput, Ap
         organization_id,
         tier,
     } = input;
-    let store = &call.service.store;
-    store
+    let changed = call
+        .service
+        .store
         .with_tenant(&actor, async move |tx| {
-            let before = organization::get_organization(tx, organization_id).await?;
-            let entry = NewAudit {
-                organization_id: Some(organization_id),
-                details: json!({ "from": before.tier, "to": tier }),
-                ..NewAudit::new("admin.setTier", organization_id)
-            };
-            insert_audit(tx, &entry).await
-        })
-        .await?;
-    let changed = store
-        .with_system(async move |tx| {
-            organization::update_tier(tx, organization_id, tier).await?;
-            organization::get_organization(tx, organization_id).await
+            organization::set_tier(tx, organization_id, tier).await
         })
         .await?;
     Ok(changed.into())

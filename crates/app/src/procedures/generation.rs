@@ -1,9 +1,10 @@
 //! Generations: start, follow, result, cancel, go on, make a part anew.
 
 pub(super) mod control;
+pub(super) mod events;
 mod follow;
 mod initiate;
-mod limits;
+pub(super) mod limits;
 mod result;
 pub(crate) mod status;
 

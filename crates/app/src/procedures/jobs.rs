@@ -11,6 +11,8 @@ use store::job::{self, JobFilter, JobRow, JobState};
 use super::courses::EXAMPLE_ID;
 use super::error::{ApiError, ErrorCode};
 use super::generation::control::Cancelled;
+use super::generation::events::write_down;
+use super::generation::limits::Bounds;
 use super::page::{self, Page};
 use super::{Access, Call, Procedure, mutation, query};
 
@@ -24,7 +26,11 @@ pub(super) fn procedures() -> Vec<Procedure> {
             .fails(&[ErrorCode::NotFound])
             .example(of_job()),
         mutation("jobs.retry", Access::Admin, "Try a job again", retry)
-            .fails(&[ErrorCode::NotFound, ErrorCode::Conflict])
+            .fails(&[
+                ErrorCode::NotFound,
+                ErrorCode::Conflict,
+                ErrorCode::ConcurrencyLimit,
+            ])
             .example(of_job()),
         mutation(
             "jobs.cancel",
@@ -173,11 +179,21 @@ async fn get(call: Call, input: OfJob) -> Result<JobOutput, ApiError> {
 
 async fn retry(call: Call, input: OfJob) -> Result<JobOutput, ApiError> {
     let actor = call.actor()?;
+    let limits = Bounds::of(&call.service).await?.of_tiers();
     let retried = call
         .service
         .store
-        .with_tenant(&actor, async move |tx| job::retry_job(tx, input.id).await);
-    Ok(retried.await?.into())
+        .with_tenant(&actor, async move |tx| {
+            job::retry_job(tx, input.id, &limits).await
+        })
+        .await;
+    match retried {
+        Ok(job) => Ok(job.into()),
+        Err(failed) => {
+            write_down(&call, &actor, None, &failed).await;
+            Err(failed.into())
+        }
+    }
 }
 
 async fn cancel(call: Call, input: OfJob) -> Result<Cancelled, ApiError> {

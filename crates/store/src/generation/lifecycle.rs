@@ -26,6 +26,7 @@ use crate::course;
 use crate::error::StoreError;
 use crate::hint::Hint;
 use crate::json::{from_word, to_json, to_text};
+use crate::metric::{self, Event, NewMetric, Severity};
 use crate::organization;
 use crate::queue::{self, JobEnd, Lease};
 use crate::statement::statements;
@@ -218,27 +219,52 @@ pub struct ResumedGeneration {
 
 /// Goes on with a generation of the actor: after a crash, a failure, a cancellation, an exhausted budget or a review.
 /// It begins with the stage at which it stopped; checkpoints are kept, so nothing is paid for twice. The job has fresh
-/// attempts. No limit is looked at.
+/// attempts. No limit is looked at, so this is for the one person of the command line.
 ///
 /// # Errors
 /// [`StoreError::NotFound`] or [`StoreError::Forbidden`] if it is not the actor's; [`StoreError::Conflict`] if it is
 /// completed or a newer generation has taken its place.
 pub async fn resume_generation(tx: &mut TenantTx, id: GenerationId) -> Result<ResumedGeneration, StoreError> {
-    retry_generation(tx, id, GenerationLimits::default()).await
+    resume_own(tx, id, GenerationLimits::default(), |_| true).await
 }
 
-/// Like [`resume_generation`], within the limits that hold for a start: one that had ended is active again.
+/// Goes on with a generation of the actor that has failed or was cancelled, within the limits that hold for a start: it
+/// is active again.
 ///
 /// # Errors
-/// As [`resume_generation`], and [`StoreError::TooManyGenerations`] at a limit.
+/// As [`resume_generation`]; [`StoreError::Conflict`] also if it has not ended, and
+/// [`StoreError::TooManyGenerations`] at a limit.
 pub async fn retry_generation(
     tx: &mut TenantTx,
     id: GenerationId,
     limits: GenerationLimits,
 ) -> Result<ResumedGeneration, StoreError> {
+    resume_own(tx, id, limits, has_stopped).await
+}
+
+/// Goes on with a generation of the actor whose structure waits for a look at it.
+///
+/// # Errors
+/// As [`resume_generation`]; [`StoreError::Conflict`] also if it does not wait for that.
+pub async fn approve_generation(tx: &mut TenantTx, id: GenerationId) -> Result<ResumedGeneration, StoreError> {
+    let waits = |status| status == GenerationStatus::AwaitingReview;
+    resume_own(tx, id, GenerationLimits::default(), waits).await
+}
+
+/// Whether it ended before it was completed.
+pub(crate) const fn has_stopped(status: GenerationStatus) -> bool {
+    matches!(status, GenerationStatus::Failed | GenerationStatus::Cancelled)
+}
+
+async fn resume_own(
+    tx: &mut TenantTx,
+    id: GenerationId,
+    limits: GenerationLimits,
+    may_go_on: fn(GenerationStatus) -> bool,
+) -> Result<ResumedGeneration, StoreError> {
     let generation = get_own(tx, id).await?;
     tx.elevate().await?;
-    let resumed = resume_elevated(tx, &generation, limits).await;
+    let resumed = resume_elevated(tx, &generation, limits, may_go_on).await;
     match resumed {
         Ok(resumed) => {
             tx.restore().await?;
@@ -252,11 +278,13 @@ pub async fn retry_generation(
     }
 }
 
-/// Goes on as the program: who asked was checked.
+/// Goes on as the program: who asked was checked. The status is looked at under the course's lock: what was read before
+/// may have ended since.
 pub(crate) async fn resume_elevated(
     tx: &mut TenantTx,
     generation: &Generation,
     limits: GenerationLimits,
+    may_go_on: fn(GenerationStatus) -> bool,
 ) -> Result<ResumedGeneration, StoreError> {
     let id = generation.id;
     sqlx::query(LOCK_USER)
@@ -276,6 +304,12 @@ pub(crate) async fn resume_elevated(
     let generation = super::get_generation(tx, id).await?;
     if generation.status == GenerationStatus::Completed {
         return Err(StoreError::Conflict(format!("generation {id} is completed")));
+    }
+    if !may_go_on(generation.status) {
+        return Err(StoreError::Conflict(format!(
+            "generation {id} is not in a state for this: it is {}",
+            generation.status.as_str()
+        )));
     }
     if !generation.status.is_active() {
         limits::check(tx, &generation, limits).await?;
@@ -305,7 +339,7 @@ pub(crate) async fn resume_elevated(
         }
         let update = ProgressUpdate::new(stage.step(), StepStatus::InProgress, "Генерация продолжена");
         update_progress(tx, generation.course_id, &update).await?;
-        let priority = organization::get_priority(tx, generation.organization_id).await?;
+        let priority = organization::get_priority(tx, generation.user_id).await?;
         (queue::enqueue(tx, id, stage, priority).await?, stage, false)
     };
     let generation = super::get_generation(tx, id).await?;
@@ -520,6 +554,16 @@ pub async fn retry_or_fail(
         return Ok(RetryOutcome::RetryAt(at));
     }
     fail_generation(tx, lease, job, failure).await?;
+    let generation = super::get_generation(tx, job.generation_id).await?;
+    let metric = NewMetric {
+        user_id: Some(generation.user_id),
+        organization_id: Some(generation.organization_id),
+        course_id: Some(job.course_id),
+        job_id: Some(lease.job_id),
+        metadata: serde_json::json!({"stage": job.stage, "code": failure.code}),
+        ..NewMetric::new(Event::RetryExhausted, Severity::Error)
+    };
+    metric::insert_metric(tx, &metric).await?;
     Ok(RetryOutcome::Failed)
 }
 

@@ -6,6 +6,7 @@ use domain::organization::Tier;
 use domain::stage::Stage;
 use domain::user::{Actor, Role};
 use store::error::StoreError;
+use store::generation::lifecycle::GenerationLimits;
 use store::generation::{self, CancelOutcome, Failure, lifecycle};
 use store::job::{self, JobFilter, JobState};
 use store::metric::{self, Event, MetricFilter, NewMetric, Severity};
@@ -16,6 +17,12 @@ use crate::world::{World, call, colleague, course_of, new_generation, person};
 
 fn long_ago() -> DateTime<Utc> {
     "2020-01-01T00:00:00Z".parse().unwrap()
+}
+
+fn unlimited() -> Vec<(Tier, GenerationLimits)> {
+    Tier::ALL
+        .map(|tier| (tier, GenerationLimits::default()))
+        .to_vec()
 }
 
 #[tokio::test]
@@ -48,7 +55,7 @@ async fn admins_push_jobs_about_in_their_organization() {
     let claimed = world.claim(&worker).await.unwrap();
     let retry = async |actor: &Actor| {
         store
-            .with_tenant(actor, async |tx| job::retry_job(tx, started.job_id).await)
+            .with_tenant(actor, async |tx| job::retry_job(tx, started.job_id, &unlimited()).await)
             .await
     };
     assert!(

@@ -11,11 +11,12 @@ use store::Store;
 use store::error::StoreError;
 use store::generation::lifecycle::{self, GenerationLimits, StartedGeneration};
 use store::generation::{self, Failure};
+use store::job;
 use store::queue;
 use store::tx::TenantTx;
 use tokio::task::JoinSet;
 
-use crate::world::{World, course_of, new_generation, person};
+use crate::world::{World, colleague, course_of, new_generation, person};
 
 async fn start(
     store: &Store,
@@ -278,6 +279,91 @@ async fn a_retry_keeps_the_limits_too() {
     }
     retry(2, 2).await.unwrap();
     assert_eq!(taken(&mut world.superuser().await).await, 2);
+}
+
+/// An admin who tries jobs again gets no further than their owner; a superadmin only as far as the installation goes.
+#[tokio::test]
+async fn a_job_that_is_tried_again_keeps_the_limits_of_its_owner() {
+    let world = World::new().await;
+    let store = world.store();
+    let admin = colleague(store, &world.owner, Role::Admin, "admin@alpha.example").await;
+    let superadmin = person(store, "Operators", Tier::Free, Role::Superadmin).await;
+    let first = world.course("First").await.id;
+    let second = world.course("Second").await.id;
+    let ended = start(store, &world.owner, first, Some(1), Some(9)).await.unwrap();
+    store
+        .with_tenant(&world.owner, async |tx| {
+            generation::request_cancel(tx, first).await
+        })
+        .await
+        .unwrap();
+    start(store, &world.owner, second, Some(1), Some(9))
+        .await
+        .unwrap();
+    let retry = async |actor: &Actor, user: u32, global: u32| {
+        // The owner's organization is of the standard tier: the limits of others do not matter.
+        let limits = Tier::ALL.map(|tier| {
+            let user = if tier == Tier::Standard { user } else { 100 };
+            let (user, global) = (Some(user), Some(global));
+            (tier, GenerationLimits { user, global })
+        });
+        store
+            .with_tenant(actor, async |tx| job::retry_job(tx, ended.job_id, &limits).await)
+            .await
+    };
+    for (actor, user, global) in [(&admin, 1, 9), (&admin, 9, 1), (&superadmin, 9, 1)] {
+        let refused = retry(actor, user, global).await;
+        assert!(
+            matches!(refused, Err(StoreError::TooManyGenerations { .. })),
+            "{refused:?}"
+        );
+    }
+    retry(&superadmin, 1, 2).await.unwrap();
+    assert_eq!(taken(&mut world.superuser().await).await, 2, "it takes its place");
+    let refused = retry(&admin, 9, 9).await;
+    assert!(
+        matches!(refused, Err(StoreError::Conflict(_))),
+        "it is active: {refused:?}"
+    );
+}
+
+/// What was seen before the lock does not count: a review that was cancelled meanwhile is not approved.
+#[tokio::test]
+async fn only_what_waits_is_approved_and_only_what_has_stopped_is_tried_again() {
+    let world = World::new().await;
+    let store = world.store();
+    let (course, started) = world.started().await;
+    let approve = async || {
+        store
+            .with_tenant(&world.owner, async |tx| {
+                lifecycle::approve_generation(tx, started.generation_id).await
+            })
+            .await
+    };
+    let retry = async || {
+        store
+            .with_tenant(&world.owner, async |tx| {
+                let limits = GenerationLimits::default();
+                lifecycle::retry_generation(tx, started.generation_id, limits).await
+            })
+            .await
+    };
+    assert!(matches!(approve().await, Err(StoreError::Conflict(_))));
+    assert!(
+        matches!(retry().await, Err(StoreError::Conflict(_))),
+        "it is active"
+    );
+    store
+        .with_tenant(&world.owner, async |tx| {
+            generation::request_cancel(tx, course.id).await
+        })
+        .await
+        .unwrap();
+    assert!(
+        matches!(approve().await, Err(StoreError::Conflict(_))),
+        "it is cancelled"
+    );
+    retry().await.unwrap();
 }
 
 #[tokio::test]

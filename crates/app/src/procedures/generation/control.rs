@@ -7,9 +7,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use store::course::{Course, get_course};
 use store::error::StoreError;
-use store::generation::lifecycle::{resume_generation, retry_generation};
+use store::generation::lifecycle::{approve_generation, retry_generation};
 use store::generation::{CancelOutcome, request_cancel};
 
+use super::events::write_down;
 use super::initiate::Started;
 use super::limits::Bounds;
 use crate::procedures::Call;
@@ -95,7 +96,14 @@ pub(super) async fn retry(call: Call, input: OfCourse) -> Result<Started, ApiErr
             let limits = bounds.limits(bounds.tier(tx).await?);
             retry_generation(tx, generation, limits).await
         })
-        .await?;
+        .await;
+    let resumed = match resumed {
+        Ok(resumed) => resumed,
+        Err(failed) => {
+            write_down(&call, &actor, Some(id), &failed).await;
+            return Err(failed.into());
+        }
+    };
     Ok(Started::new(&call, id, resumed.generation.id, resumed.job_id))
 }
 
@@ -109,7 +117,7 @@ pub(super) async fn approve(call: Call, input: OfCourse) -> Result<Started, ApiE
         .with_tenant(&actor, async move |tx| {
             let course = get_course(tx, id).await?;
             let generation = in_status(&actor, &course, &[GenerationStatus::AwaitingReview])?;
-            resume_generation(tx, generation).await
+            approve_generation(tx, generation).await
         })
         .await?;
     Ok(Started::new(&call, id, resumed.generation.id, resumed.job_id))

@@ -4,15 +4,14 @@
 use domain::course::CourseInputs;
 use domain::generation::GenerationScope;
 use domain::id::{CourseId, GenerationId, JobId};
-use domain::user::Actor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::course::{get_course, insert_course};
 use store::error::StoreError;
 use store::generation::lifecycle::{NewGeneration, find_by_idempotency, start_generation};
-use store::metric::{Event, NewMetric, Severity, insert_metric};
 
+use super::events::write_down;
 use super::limits::Bounds;
 use crate::procedures::Call;
 use crate::procedures::courses::fields::{CourseFields, checked};
@@ -308,51 +307,4 @@ fn refusal(failed: StoreError) -> ApiError {
         return error.says(text.fixed());
     }
     error
-}
-
-/// What the operator hears: a limit that was hit, a second start, a start that was rolled back (service 4.7).
-async fn write_down(call: &Call, actor: &Actor, course_id: Option<CourseId>, failed: &StoreError) {
-    let (event, severity, metadata) = match failed {
-        StoreError::TooManyGenerations {
-            tier,
-            user_limit,
-            current_user_jobs,
-            global_limit,
-            global_active_jobs,
-        } => (
-            Event::ConcurrencyLimitHit,
-            Severity::Warn,
-            json!({
-                "tier": tier,
-                "user_limit": user_limit,
-                "current_user_jobs": current_user_jobs,
-                "global_limit": global_limit,
-                "global_active_jobs": global_active_jobs,
-            }),
-        ),
-        StoreError::Conflict(reason) if reason.contains("active") => {
-            (Event::DuplicateJobDetected, Severity::Info, json!({}))
-        }
-        StoreError::Database(_) => (
-            Event::JobRollback,
-            Severity::Error,
-            json!({ "request_id": call.request_id }),
-        ),
-        _ => return,
-    };
-    let metric = NewMetric {
-        user_id: Some(actor.user_id),
-        organization_id: Some(actor.organization_id),
-        course_id,
-        metadata,
-        ..NewMetric::new(event, severity)
-    };
-    let written = call
-        .service
-        .store
-        .with_system(async move |tx| insert_metric(tx, &metric).await)
-        .await;
-    if let Err(error) = written {
-        tracing::warn!(%error, "an event could not be written down");
-    }
 }

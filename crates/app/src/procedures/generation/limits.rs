@@ -18,7 +18,7 @@ const DEPTH: u32 = 8;
 
 /// What is known of limits before a transaction begins.
 #[derive(Clone, Debug)]
-pub(super) struct Bounds {
+pub(in crate::procedures) struct Bounds {
     tiers: Vec<TierSettings>,
     global: u32,
 }
@@ -28,7 +28,7 @@ impl Bounds {
     ///
     /// # Errors
     /// [`StoreError`] if they have to be read and the database refuses.
-    pub(super) async fn of(service: &Service) -> Result<Self, StoreError> {
+    pub(in crate::procedures) async fn of(service: &Service) -> Result<Self, StoreError> {
         let capacity = service.capacity.get(&service.store).await?;
         Ok(Self {
             tiers: service.tiers.list(&service.store).await?,
@@ -54,6 +54,14 @@ impl Bounds {
                 what: "tier",
                 key: tier.as_str().to_owned(),
             })
+    }
+
+    /// What limits starts with each tier.
+    pub(in crate::procedures) fn of_tiers(&self) -> Vec<(Tier, GenerationLimits)> {
+        self.tiers
+            .iter()
+            .map(|settings| (settings.tier, self.limits(settings)))
+            .collect()
     }
 
     /// What limits a start of somebody with this tier.
