@@ -75,8 +75,12 @@ pub(super) fn make() -> Value {
 }
 
 fn tags() -> Value {
-    let mut names: Vec<&str> = procedures::registry().iter().map(group).collect();
-    names.dedup();
+    let mut names: Vec<&str> = Vec::new();
+    for name in procedures::registry().iter().map(group) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     names
         .into_iter()
         .chain(["compatibility", "operation"])
