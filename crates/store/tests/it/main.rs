@@ -13,6 +13,7 @@ mod faults;
 mod lifecycle;
 mod limits;
 mod migrations;
+mod privileges;
 mod progress;
 mod queue;
 mod state_machine;
