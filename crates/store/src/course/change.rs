@@ -209,7 +209,7 @@ async fn lock_own(
         .cast_unsigned();
     match expected_revision {
         Some(expected) if expected != found => Err(StoreError::Stale { expected, found }),
-        _ if found == course.revision => Ok(course),
+        // Read again in any case: a generation that was started meanwhile changes no revision.
         _ => get_course(tx, id).await,
     }
 }

@@ -416,6 +416,28 @@ async fn an_edited_structure_keeps_the_texts_of_its_lessons() {
     assert!(matches!(busy, Err(StoreError::Conflict(_))), "{busy:?}");
 }
 
+/// Starting raises no revision, so the lock alone tells that the course is being made now.
+#[tokio::test]
+async fn an_edit_that_meets_a_start_is_refused() {
+    let world = World::new().await;
+    let store = world.store();
+    let (course, whole) = finished(&world).await;
+    let mut tx = store.tenant(&world.owner).await.unwrap();
+    lifecycle::start_generation(&mut tx, &new_generation(course))
+        .await
+        .unwrap();
+    let edit = store.with_tenant(&world.owner, async |tx| {
+        change::update_structure(tx, course, None, &whole, "edited").await
+    });
+    let start = async {
+        // By then the edit has read the course and waits for its lock, or comes later.
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        tx.commit().await.unwrap();
+    };
+    let (edited, ()) = tokio::join!(edit, start);
+    assert!(matches!(edited, Err(StoreError::Conflict(_))), "{edited:?}");
+}
+
 #[tokio::test]
 async fn a_copy_has_everything_but_the_past() {
     let world = World::new().await;
