@@ -15,6 +15,9 @@ statements! {
     GET_SETTINGS = "select tier, priority, concurrent_generations, max_file_bytes, max_files_per_course, storage_bytes,
             formats, generation_budget_usd_micros, trial_days
         from tier_settings where tier = $1";
+    LOCK_SETTINGS = "select tier, priority, concurrent_generations, max_file_bytes, max_files_per_course, storage_bytes,
+            formats, generation_budget_usd_micros, trial_days
+        from tier_settings where tier = $1 for no key update";
     LIST_SETTINGS = "select tier, priority, concurrent_generations, max_file_bytes, max_files_per_course, storage_bytes,
             formats, generation_budget_usd_micros, trial_days
         from tier_settings order by priority, tier";
@@ -59,6 +62,22 @@ pub async fn get_tier_settings(tx: &mut impl Tx, tier: Tier) -> Result<TierSetti
     row.into_settings()
 }
 
+/// The settings of a tier, to be changed in this transaction: others who want that wait until it has ended.
+///
+/// # Errors
+/// [`StoreError::Forbidden`] if the actor is not a superadmin.
+pub async fn lock_tier_settings(tx: &mut TenantTx, tier: Tier) -> Result<TierSettings, StoreError> {
+    let row: Option<SettingsRow> = sqlx::query_as(LOCK_SETTINGS)
+        .bind(tier.as_str())
+        .fetch_optional(tx.connection())
+        .await?;
+    row.ok_or_else(only_superadmins)?.into_settings()
+}
+
+fn only_superadmins() -> StoreError {
+    StoreError::Forbidden("only a superadmin may change the limits of tiers".to_owned())
+}
+
 /// The settings of all tiers, the lowest priority first.
 ///
 /// # Errors
@@ -73,7 +92,7 @@ pub async fn list_tier_settings(tx: &mut impl Tx) -> Result<Vec<TierSettings>, S
 /// # Errors
 /// [`StoreError::Forbidden`] if the actor is not a superadmin.
 pub async fn update_tier_settings(tx: &mut TenantTx, settings: &TierSettings) -> Result<(), StoreError> {
-    let before = get_tier_settings(tx, settings.tier).await?;
+    let before = lock_tier_settings(tx, settings.tier).await?;
     let updated = sqlx::query(UPDATE_SETTINGS)
         .bind(settings.tier.as_str())
         .bind(settings.priority)
@@ -87,9 +106,7 @@ pub async fn update_tier_settings(tx: &mut TenantTx, settings: &TierSettings) ->
         .execute(tx.connection())
         .await?;
     if updated.rows_affected() == 0 {
-        return Err(StoreError::Forbidden(
-            "only a superadmin may change the limits of tiers".to_owned(),
-        ));
+        return Err(only_superadmins());
     }
     let entry = NewAudit {
         details: serde_json::json!({"before": before.as_json(), "after": settings.as_json()}),

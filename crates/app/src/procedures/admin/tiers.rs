@@ -5,7 +5,7 @@ use domain::usage::MicroUsd;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use store::tier::{TierSettings, get_tier_settings, list_tier_settings, update_tier_settings};
+use store::tier::{TierSettings, list_tier_settings, lock_tier_settings, update_tier_settings};
 
 use crate::procedures::courses::fields::{BUDGET_MAX_USD, BUDGET_MIN_USD};
 use crate::procedures::error::ApiError;
@@ -129,7 +129,7 @@ async fn update(call: Call, input: UpdateInput) -> Result<TierOutput, ApiError> 
         .service
         .store
         .with_tenant(&actor, async move |tx| {
-            let settings = input.applied_to(get_tier_settings(tx, input.tier).await?);
+            let settings = input.applied_to(lock_tier_settings(tx, input.tier).await?);
             update_tier_settings(tx, &settings).await?;
             Ok(settings)
         })
