@@ -17,16 +17,16 @@ statements! {
     GET_USER = "select id, organization_id, email, name, role, created_at from users where id = $1";
     LIST_USERS = "select id, organization_id, email, name, role, created_at from users
         where ($1::uuid is null or organization_id = $1) and ($2::uuid is null or id < $2) order by id desc limit $3";
-    SET_ROLE = "update users set role = $2 where id = $1";
+    SET_ROLE = "update users set role = $2, role_source = 'local' where id = $1";
     SET_PASSWORD = "insert into credentials (user_id, password_hash) values ($1, $2)
         on conflict (user_id) do update set password_hash = excluded.password_hash";
     FIND_CREDENTIALS = "select u.id, u.organization_id, u.role, c.password_hash from users u
         left join credentials c on c.user_id = u.id where lower(u.email) = lower($1)";
     FIND_ACTOR = "select id, organization_id, role from users where id = $1";
     ENSURE_ORGANIZATION = "insert into organizations (id, name) values ($1, $2) on conflict (id) do nothing";
-    ENSURE_USER = "insert into users (id, organization_id, email, role) values ($1, $2, $3, $4)
+    ENSURE_USER = "insert into users (id, organization_id, email, role, role_source) values ($1, $2, $3, $4, 'provider')
         on conflict (id) do nothing";
-    FOLLOW_USER = "update users set role = $2, email = $3 where id = $1 and (role <> $2 or email <> $3)";
+    FOLLOW_USER = "select app.follow_provider($1, $2, $3)";
     HAS_ANY_PASSWORD = "select exists (select from credentials)";
 }
 
@@ -80,7 +80,7 @@ pub struct KnownUser {
     pub organization_id: OrganizationId,
     /// Their address.
     pub email: String,
-    /// Their role, which the provider decides.
+    /// Their role, which the provider decides unless it was set here.
     pub role: Role,
 }
 
@@ -141,7 +141,7 @@ pub async fn list_users(
 }
 
 /// Changes what a person may do. Admins may in their organization, superadmins everywhere; only superadmins make or
-/// unmake superadmins. It is written into the audit log.
+/// unmake superadmins. From then on, tokens of an identity provider do not change it. It is written into the audit log.
 ///
 /// # Errors
 /// [`StoreError::NotFound`] if the person is invisible, [`StoreError::Forbidden`] if the actor may not,
@@ -213,17 +213,13 @@ pub async fn find_actor(tx: &mut SystemTx, id: UserId) -> Result<Option<Actor>, 
 }
 
 /// The person of a token that an identity provider has signed: adds them and their organization if they are new, and
-/// follows the provider in their role and address.
+/// follows the provider in their address and, if they were never given one here, in their role. The last superadmin stays
+/// one, and an address that somebody else has is not taken: neither keeps anybody out who is known.
 ///
 /// # Errors
-/// [`StoreError::Forbidden`] if they are known in another organization, [`StoreError::Conflict`] if somebody else has
-/// their address or if the last superadmin would be lost.
+/// [`StoreError::Forbidden`] if they are known in another organization, [`StoreError::Conflict`] if they are new and
+/// somebody else has their address.
 pub async fn ensure_user(tx: &mut SystemTx, known: &KnownUser) -> Result<Actor, StoreError> {
-    let expected = Actor {
-        user_id: known.user_id,
-        organization_id: known.organization_id,
-        role: known.role,
-    };
     if find_actor(tx, known.user_id).await?.is_none() {
         sqlx::query(ENSURE_ORGANIZATION)
             .bind(known.organization_id.as_uuid())
@@ -246,13 +242,16 @@ pub async fn ensure_user(tx: &mut SystemTx, known: &KnownUser) -> Result<Actor, 
             "this person belongs to another organization".to_owned(),
         ));
     }
-    sqlx::query(FOLLOW_USER)
+    let role: String = sqlx::query_scalar(FOLLOW_USER)
         .bind(known.user_id.as_uuid())
         .bind(known.role.as_str())
         .bind(to_text(&known.email))
-        .execute(tx.connection())
+        .fetch_one(tx.connection())
         .await?;
-    Ok(expected)
+    Ok(Actor {
+        role: from_word(role, "role")?,
+        ..found
+    })
 }
 
 /// Whether anybody can sign in by password: false at the first run.

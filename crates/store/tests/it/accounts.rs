@@ -8,7 +8,7 @@ use store::api_key::{self, NewApiKey, Scope};
 use store::error::StoreError;
 use store::session::{self, Rotation};
 use store::user::{self, KnownUser, NewUser};
-use store::{organization, tier};
+use store::{audit, organization, tier};
 
 use crate::world::{World, colleague, person};
 
@@ -249,6 +249,56 @@ async fn a_token_of_an_identity_provider_makes_its_person_known() {
     assert_eq!(found.tier, Tier::Free);
 }
 
+/// Nobody is kept out because of the role or the address that a token names.
+#[tokio::test]
+async fn a_role_that_was_set_here_is_not_undone_by_a_token() {
+    let world = World::new().await;
+    let store = world.store();
+    let known = KnownUser {
+        user_id: UserId::generate(),
+        organization_id: world.owner.organization_id,
+        email: "eve@alpha.example".to_owned(),
+        role: Role::Superadmin,
+    };
+    let ensure = async |role: Role, email: &str| {
+        let known = KnownUser {
+            role,
+            email: email.to_owned(),
+            ..known.clone()
+        };
+        store
+            .with_system(async |tx| user::ensure_user(tx, &known).await)
+            .await
+            .unwrap()
+            .role
+    };
+    let eve = "eve@alpha.example";
+    assert_eq!(ensure(Role::Superadmin, eve).await, Role::Superadmin);
+    assert_eq!(
+        ensure(Role::Student, eve).await,
+        Role::Superadmin,
+        "the last superadmin stays"
+    );
+    let other = person(store, "Operators", Tier::Premium, Role::Superadmin).await;
+    assert_eq!(ensure(Role::Student, eve).await, Role::Student);
+    store
+        .with_tenant(&other, async |tx| {
+            user::set_role(tx, known.user_id, Role::Admin).await
+        })
+        .await
+        .unwrap();
+    for role in [Role::Student, Role::Superadmin] {
+        assert_eq!(ensure(role, eve).await, Role::Admin, "it was set here");
+    }
+    colleague(store, &world.owner, Role::Student, "taken@alpha.example").await;
+    assert_eq!(ensure(Role::Student, "taken@alpha.example").await, Role::Admin);
+    let found = store
+        .with_system(async |tx| user::get_user(tx, known.user_id).await)
+        .await
+        .unwrap();
+    assert_eq!(found.email, eve);
+}
+
 #[tokio::test]
 async fn keys_are_found_by_their_hash_until_they_end() {
     let world = World::new().await;
@@ -330,4 +380,65 @@ async fn only_superadmins_edit_tiers() {
         .unwrap();
     assert_eq!(all.len(), Tier::ALL.len());
     assert!(all.contains(&settings));
+}
+
+#[tokio::test]
+async fn two_who_edit_a_tier_at_once_lose_nothing() {
+    let world = World::new().await;
+    let store = world.store();
+    let superadmin = person(store, "Operators", Tier::Premium, Role::Superadmin).await;
+    let mut tx = store.tenant(&superadmin).await.unwrap();
+    let mut first = tier::lock_tier_settings(&mut tx, Tier::Free).await.unwrap();
+    first.priority = 2;
+    let edit = store.with_tenant(&superadmin, async |tx| {
+        let mut settings = tier::lock_tier_settings(tx, Tier::Free).await?;
+        settings.concurrent_generations = 7;
+        tier::update_tier_settings(tx, &settings).await
+    });
+    let finish = async {
+        // The other one is at the lock by then, or comes later.
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        tier::update_tier_settings(&mut tx, &first).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    let (edited, ()) = tokio::join!(edit, finish);
+    edited.unwrap();
+    let found = store
+        .with_system(async |tx| tier::get_tier_settings(tx, Tier::Free).await)
+        .await
+        .unwrap();
+    assert_eq!((found.priority, found.concurrent_generations), (2, 7));
+}
+
+#[tokio::test]
+async fn the_tier_of_an_organization_and_its_entry_change_together() {
+    let world = World::new().await;
+    let store = world.store();
+    let superadmin = person(store, "Operators", Tier::Premium, Role::Superadmin).await;
+    let admin = colleague(store, &world.owner, Role::Admin, "admin@alpha.example").await;
+    let set = async |actor: &Actor, id: OrganizationId| {
+        store
+            .with_tenant(actor, async |tx| organization::set_tier(tx, id, Tier::Basic).await)
+            .await
+    };
+    let id = world.owner.organization_id;
+    assert!(matches!(set(&admin, id).await, Err(StoreError::Forbidden(_))));
+    let missing = set(&superadmin, OrganizationId::generate()).await;
+    assert!(matches!(missing, Err(StoreError::NotFound { .. })), "{missing:?}");
+    assert_eq!(set(&superadmin, id).await.unwrap().tier, Tier::Basic);
+    // Undone together, too.
+    let mut tx = store.tenant(&superadmin).await.unwrap();
+    organization::set_tier(&mut tx, id, Tier::Premium).await.unwrap();
+    drop(tx);
+    let (tier, entries) = store
+        .with_tenant(&superadmin, async |tx| {
+            Ok((
+                organization::get_tier(tx, id).await?,
+                audit::list_audit(tx, None, 10).await?,
+            ))
+        })
+        .await
+        .unwrap();
+    assert_eq!((tier, entries.len()), (Tier::Basic, 1));
+    assert_eq!(entries[0].details, serde_json::json!({"from": "standard", "to": "basic"}));
 }
