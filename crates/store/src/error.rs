@@ -130,7 +130,23 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Database(cause) if is_transient(cause))
     }
+
+    /// Whether it is refused because a generation of the course is active.
+    pub fn is_generation_active(&self) -> bool {
+        matches!(self, Self::Conflict(reason) if reason == GENERATION_ACTIVE)
+    }
+
+    pub(crate) fn generation_active() -> Self {
+        Self::Conflict(GENERATION_ACTIVE.to_owned())
+    }
+
+    pub(crate) fn key_of_another_request() -> Self {
+        Self::Conflict("this idempotency key came with another request before".to_owned())
+    }
 }
+
+/// Why a second start of a course is refused.
+const GENERATION_ACTIVE: &str = "a generation of this course is already active";
 
 fn limit_message(user_limit: u32, current: u32, global: Option<(u32, u32)>) -> String {
     match global {
@@ -161,7 +177,7 @@ impl From<sqlx::Error> for StoreError {
             .constraint()
             .is_some_and(|name| ACTIVE_INDEXES.contains(&name))
         {
-            return Self::Conflict("a generation of this course is already active".to_owned());
+            return Self::generation_active();
         }
         if refusal.constraint() == Some("courses_organization_id_slug_key") {
             return Self::Conflict("a course with this name in its address exists already".to_owned());

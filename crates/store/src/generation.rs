@@ -1,5 +1,6 @@
 //! Generations: reading them; their course through the stages is in [`lifecycle`].
 
+pub mod idempotency;
 pub mod lifecycle;
 pub(crate) mod limits;
 pub(crate) mod progress;

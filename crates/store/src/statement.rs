@@ -26,6 +26,7 @@ pub(crate) fn all() -> Vec<(&'static str, &'static str, &'static str)> {
         ("document", crate::document::ALL),
         ("event", crate::event::ALL),
         ("generation", crate::generation::ALL),
+        ("generation::idempotency", crate::generation::idempotency::ALL),
         ("generation::lifecycle", crate::generation::lifecycle::ALL),
         ("generation::limits", crate::generation::limits::ALL),
         ("generation::progress", crate::generation::progress::ALL),

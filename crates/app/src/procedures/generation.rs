@@ -42,6 +42,7 @@ pub(super) fn procedures() -> Vec<Procedure> {
             initiate::initiate,
         )
         .fails(&START_ERRORS)
+        .fails_also(ErrorCode::Conflict)
         .example(json!({ "courseId": EXAMPLE_ID, "idempotencyKey": "order-4711" })),
         query(
             "generation.getStatus",

@@ -37,10 +37,6 @@ statements! {
     LOCK_USER = "select id from users where id = $1 for no key update";
     START = "select outcome, generation, job, stage, tier, user_active, global_active
         from app.start_generation($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'authenticated')";
-    LOCK_KEY = "select pg_advisory_xact_lock(hashtextextended($1, 4201))";
-    FIND_BY_KEY = "select g.course_id, g.id, j.id, j.stage from generations g
-        join lateral (select id, stage from jobs where generation_id = g.id order by created_at, id limit 1) j on true
-        where g.user_id = $1 and g.idempotency_key = $2 order by g.created_at desc limit 1";
     REVIVE_GENERATION = "update courses set generation_status = 'pending' where id = $1";
     CLEAR_END = "update generations set cancel_requested = false, error_code = null, error_message = null,
             error_details = null where id = $1";
@@ -64,7 +60,8 @@ pub struct NewGeneration {
     pub budget: MicroUsd,
     /// What makes its random choices repeatable.
     pub seed: u64,
-    /// Options of the run, as an object; `scope` is added to it.
+    /// Options of the run, as an object; `scope` is added to it. Its `request_hash` says what the idempotency key was
+    /// sent with.
     pub options: Value,
     /// What is made anew.
     pub scope: GenerationScope,
@@ -106,7 +103,8 @@ pub struct StartedGeneration {
 ///
 /// # Errors
 /// [`StoreError::NotFound`] if the course is invisible, [`StoreError::Forbidden`] if it is not the actor's,
-/// [`StoreError::Conflict`] if a generation is active or the part to be made anew does not exist,
+/// [`StoreError::Conflict`] if a generation is active, the part to be made anew does not exist or the idempotency key
+/// came with another request,
 /// [`StoreError::TooManyGenerations`] at a limit.
 pub async fn start_generation(
     tx: &mut TenantTx,
@@ -150,7 +148,8 @@ pub async fn start_generation(
     }
     tx.restore().await?;
     Err(match row.outcome.as_str() {
-        "active" => StoreError::Conflict("a generation of this course is already active".to_owned()),
+        "active" => StoreError::generation_active(),
+        "other_request" => StoreError::key_of_another_request(),
         "unfinished" => StoreError::Conflict("the course has no such finished part to make anew".to_owned()),
         outcome => {
             let limits = GenerationLimits {
@@ -160,37 +159,6 @@ pub async fn start_generation(
             limits::too_many(outcome, row.tier, row.user_active, row.global_active, limits)?
         }
     })
-}
-
-/// What the actor's start with this idempotency key gave, if there was one, for starts that make their course, too. Of
-/// two transactions that ask for the same key at once, the second waits until the first has ended.
-///
-/// # Errors
-/// [`StoreError`] if the database refuses.
-pub async fn find_by_idempotency(
-    tx: &mut TenantTx,
-    key: &str,
-) -> Result<Option<(CourseId, StartedGeneration)>, StoreError> {
-    let user = tx.actor().user_id;
-    sqlx::query(LOCK_KEY)
-        .bind(format!("{user} {key}"))
-        .execute(tx.connection())
-        .await?;
-    let row: Option<(Uuid, Uuid, Uuid, String)> = sqlx::query_as(FIND_BY_KEY)
-        .bind(user.as_uuid())
-        .bind(to_text(key))
-        .fetch_optional(tx.connection())
-        .await?;
-    row.map(|(course, generation, job, stage)| {
-        let started = StartedGeneration {
-            generation_id: GenerationId::from_uuid(generation),
-            job_id: JobId::from_uuid(job),
-            stage: from_word(stage, "stage")?,
-            is_new: false,
-        };
-        Ok((CourseId::from_uuid(course), started))
-    })
-    .transpose()
 }
 
 #[derive(sqlx::FromRow)]

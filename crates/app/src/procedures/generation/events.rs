@@ -47,7 +47,7 @@ pub(in crate::procedures) async fn write_down(
                 "global_active_jobs": global_active_jobs,
             }),
         ),
-        StoreError::Conflict(reason) if reason.contains("active") => {
+        StoreError::Conflict(_) if failed.is_generation_active() => {
             (Event::DuplicateJobDetected, Severity::Info, json!({}))
         }
         StoreError::Database(_) => (

@@ -7,9 +7,11 @@ use domain::id::{CourseId, GenerationId, JobId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use store::course::{get_course, insert_course};
 use store::error::StoreError;
-use store::generation::lifecycle::{NewGeneration, find_by_idempotency, start_generation};
+use store::generation::idempotency::find_by_idempotency;
+use store::generation::lifecycle::{NewGeneration, start_generation};
 
 use super::events::write_down;
 use super::limits::Bounds;
@@ -46,7 +48,7 @@ pub(super) struct InitiateInput {
     /// An https address that hears of the end.
     #[schemars(length(min = 1, max = 2000), regex(pattern = WEB_ADDRESS))]
     webhook_url: Option<String>,
-    /// A second start with the same key gives the first one's answer. The same as the header `Idempotency-Key`.
+    /// A second start with the same key gives the first one's answer; another request with it is refused. The same as the header `Idempotency-Key`.
     #[schemars(length(min = 1, max = KEY_MAX))]
     idempotency_key: Option<String>,
     /// The title of a new course.
@@ -72,7 +74,7 @@ pub(super) struct SectionInput {
     /// An https address that hears of the end.
     #[schemars(length(min = 1, max = 2000), regex(pattern = WEB_ADDRESS))]
     webhook_url: Option<String>,
-    /// A second start with the same key gives the first one's answer.
+    /// A second start with the same key gives the first one's answer; another request with it is refused.
     #[schemars(length(min = 1, max = KEY_MAX))]
     idempotency_key: Option<String>,
 }
@@ -92,7 +94,7 @@ pub(super) struct LessonInput {
     /// An https address that hears of the end.
     #[schemars(length(min = 1, max = 2000), regex(pattern = WEB_ADDRESS))]
     webhook_url: Option<String>,
-    /// A second start with the same key gives the first one's answer.
+    /// A second start with the same key gives the first one's answer; another request with it is refused.
     #[schemars(length(min = 1, max = KEY_MAX))]
     idempotency_key: Option<String>,
 }
@@ -219,29 +221,28 @@ async fn start(call: &Call, wish: Wish) -> Result<Started, ApiError> {
         check_target(url, service.config.settings.webhooks.allow_private_targets)
             .map_err(|refusal| ApiError::field("webhookUrl", refusal.to_string()))?;
     }
+    let hash = request_hash(&wish);
     let key = idempotency_key(call, wish.idempotency_key)?;
     let known = match &wish.subject {
         Subject::Known(id) => Some(*id),
         Subject::New(_) => None,
     };
     let seed = rand::random();
-    let options = json!({ "request_id": call.request_id });
+    let options = json!({ "request_id": call.request_id, "request_hash": &hash });
     let outcome = async {
         let bounds = Bounds::of(service).await?;
         let (subject, scope, webhook_url) = (wish.subject, wish.scope, wish.webhook_url);
         service
             .store
             .with_tenant(&actor, async move |tx| {
+                if let Some(key) = &key
+                    && let Some(earlier) = find_by_idempotency(tx, key, Some(&hash)).await?
+                {
+                    return Ok(earlier);
+                }
                 let (course_id, budget) = match &subject {
                     Subject::Known(id) => (*id, get_course(tx, *id).await?.inputs.budget),
-                    Subject::New(inputs) => {
-                        if let Some(key) = &key
-                            && let Some(earlier) = find_by_idempotency(tx, key).await?
-                        {
-                            return Ok(earlier);
-                        }
-                        (insert_course(tx, inputs).await?.id, inputs.budget)
-                    }
+                    Subject::New(inputs) => (insert_course(tx, inputs).await?.id, inputs.budget),
                 };
                 let tier = bounds.tier(tx).await?;
                 let limits = bounds.limits(tier);
@@ -274,6 +275,16 @@ async fn start(call: &Call, wish: Wish) -> Result<Started, ApiError> {
     }
 }
 
+/// What the request asks for, as a fingerprint: an idempotency key holds for this alone.
+fn request_hash(wish: &Wish) -> String {
+    let subject = match &wish.subject {
+        Subject::Known(id) => json!(id),
+        Subject::New(inputs) => json!(inputs),
+    };
+    let asked = json!([subject, wish.scope, wish.webhook_url]);
+    hex::encode(Sha256::digest(asked.to_string()))
+}
+
 /// The key of the input or of the header.
 fn idempotency_key(call: &Call, given: Option<String>) -> Result<Option<String>, ApiError> {
     let key = given.or_else(|| call.header(IDEMPOTENCY_HEADER).map(str::to_owned));
@@ -290,9 +301,8 @@ fn idempotency_key(call: &Call, given: Option<String>) -> Result<Option<String>,
 
 /// What the caller hears.
 fn refusal(failed: StoreError) -> ApiError {
-    if let StoreError::Conflict(reason) = &failed {
-        let is_active = reason.contains("active");
-        return ApiError::new(if is_active {
+    if matches!(failed, StoreError::Conflict(_)) {
+        return ApiError::new(if failed.is_generation_active() {
             ErrorCode::GenerationActive
         } else {
             ErrorCode::Conflict

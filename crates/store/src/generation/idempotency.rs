@@ -1,0 +1,56 @@
+//! Starts that come twice: the second is given the first one's answer (service 4.2).
+
+use domain::id::{CourseId, GenerationId, JobId};
+use uuid::Uuid;
+
+use super::lifecycle::StartedGeneration;
+use crate::error::StoreError;
+use crate::json::{from_word, to_text};
+use crate::statement::statements;
+use crate::tx::TenantTx;
+use crate::tx::sealed::Sealed;
+
+statements! {
+    LOCK_USER = "select id from users where id = $1 for no key update";
+    FIND_BY_KEY = "select course_id, id, first_job_id, first_stage, options ->> 'request_hash' from generations
+        where user_id = $1 and idempotency_key = $2 and first_job_id is not null order by created_at desc limit 1";
+}
+
+/// What the actor's start with this idempotency key gave, if there was one, for starts that make their course, too. It
+/// is called first in the transaction that starts: of two that come at once, the second waits at the user's row until
+/// the first has ended. `request_hash` is that of [`super::lifecycle::NewGeneration::options`].
+///
+/// # Errors
+/// [`StoreError::Conflict`] if the key came with another request.
+pub async fn find_by_idempotency(
+    tx: &mut TenantTx,
+    key: &str,
+    request_hash: Option<&str>,
+) -> Result<Option<(CourseId, StartedGeneration)>, StoreError> {
+    let user = tx.actor().user_id;
+    // People may not lock rows of people.
+    tx.elevate().await?;
+    sqlx::query(LOCK_USER)
+        .bind(user.as_uuid())
+        .execute(tx.connection())
+        .await?;
+    let row: Option<(Uuid, Uuid, Uuid, String, Option<String>)> = sqlx::query_as(FIND_BY_KEY)
+        .bind(user.as_uuid())
+        .bind(to_text(key))
+        .fetch_optional(tx.connection())
+        .await?;
+    tx.restore().await?;
+    let Some((course, generation, job, stage, found_hash)) = row else {
+        return Ok(None);
+    };
+    if found_hash.as_deref() != request_hash {
+        return Err(StoreError::key_of_another_request());
+    }
+    let started = StartedGeneration {
+        generation_id: GenerationId::from_uuid(generation),
+        job_id: JobId::from_uuid(job),
+        stage: from_word(stage, "stage")?,
+        is_new: false,
+    };
+    Ok(Some((CourseId::from_uuid(course), started)))
+}
