@@ -248,6 +248,15 @@ fn messages_speak_the_language_of_the_caller_and_limits_tell_their_figures() {
         (&second["courseId"], &second["jobId"])
     );
 
+    // The key belongs to that request.
+    let input = json!({ "title": "Something else", "idempotencyKey": "k2" });
+    let refused = client
+        .service
+        .post("generation.initiate", &other.token, &input)
+        .expect(409, "")
+        .json();
+    assert!(refused.to_string().contains("\"CONFLICT\""), "{refused}");
+
     // The tier `free`: one generation a user.
     let more = client.post("generation.initiate", &[], &json!({ "title": "One too many" }));
     assert!(more.head.to_lowercase().contains("retry-after:"), "{more:?}");
@@ -268,6 +277,31 @@ fn messages_speak_the_language_of_the_caller_and_limits_tell_their_figures() {
         1,
         "the refused course was not made"
     );
+}
+
+#[test]
+fn a_job_that_is_tried_again_keeps_the_limits() {
+    let desk = Desk::new();
+    let client = Client::start(&desk);
+    let service = &client.service;
+    let admin = Person::new(4, "admin", FREE);
+    let first = admin.does(service, "generation.initiate", &json!({ "title": "First" }));
+    admin.does(
+        service,
+        "generation.cancel",
+        &json!({ "courseId": first["courseId"] }),
+    );
+    admin.does(service, "generation.initiate", &json!({ "title": "Second" }));
+    let course = json!({ "courseId": first["courseId"] });
+    for (procedure, input) in [
+        ("jobs.retry", json!({ "id": first["jobId"] })),
+        ("generation.retry", course),
+    ] {
+        let refused = service.post(procedure, &admin.token, &input);
+        refused.expect(429, "CONCURRENCY_LIMIT");
+    }
+    let told = admin.reads(service, "admin.metrics?event=concurrency_limit_hit");
+    assert_eq!(told["items"].as_array().unwrap().len(), 2, "{told}");
 }
 
 #[test]
