@@ -385,6 +385,33 @@ impl Spending {
     }
 }
 
+/// Why a generation with this code failed, in Russian: what its owner and the receivers of webhooks read. What really
+/// happened names addresses and providers, so it is for the log and for admins.
+pub fn failure_ru(code: &str) -> &'static str {
+    match code {
+        "BUDGET_EXHAUSTED" => "Бюджет генерации исчерпан.",
+        "CANCELLED" => "Генерация отменена.",
+        "LLM_ERROR" => "Модель не дала пригодного результата.",
+        "PROVIDER_ERROR" => "Поставщик моделей недоступен или отклонил запрос.",
+        "WORKER_LOST" | "WORKER_TIMEOUT" => "Обработка прервалась и не была завершена.",
+        "DATABASE_ERROR" => "База данных временно недоступна.",
+        _ => "Произошла внутренняя ошибка.",
+    }
+}
+
+/// [`failure_ru`] in English.
+pub fn failure_en(code: &str) -> &'static str {
+    match code {
+        "BUDGET_EXHAUSTED" => "The budget of the generation is used up.",
+        "CANCELLED" => "The generation was cancelled.",
+        "LLM_ERROR" => "The model gave no usable result.",
+        "PROVIDER_ERROR" => "The provider of the models does not answer or refused.",
+        "WORKER_LOST" | "WORKER_TIMEOUT" => "The work broke off and was not finished.",
+        "DATABASE_ERROR" => "The database did not answer.",
+        _ => "Something went wrong on the server.",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::error::ErrorKind;
+use domain::generation::failure_ru;
 use domain::stage::Stage;
 use llm::gateway::Models;
 use store::course::get_course;
@@ -35,7 +36,7 @@ use store::generation::lifecycle::{
 };
 use store::generation::{Failure, get_generation, is_cancel_requested};
 use store::model_call::sum_spending;
-use store::queue::{ClaimedJob, snooze};
+use store::queue::{ClaimedJob, note_cause, snooze};
 use tokio_util::sync::CancellationToken;
 
 pub use context::Services;
@@ -194,26 +195,34 @@ impl Pipeline {
                 JobOutcome::Released
             });
         }
-        let message = with_causes(&error);
+        let cause = with_causes(&error);
         tracing::error!(
             stage = job.stage.as_str(),
             code = error.code(),
-            message,
+            message = cause,
             "a stage did not finish"
         );
+        // Causes name addresses and repeat providers' answers: they are for the log and for admins.
         let failure = Failure {
             code: error.code().to_owned(),
-            message,
+            message: failure_ru(error.code()).to_owned(),
             details: None,
         };
         if error.kind() == ErrorKind::Unavailable {
-            let outcome = in_system!(store, |tx| retry_or_fail(tx, &lease, &job, &failure).await)?;
+            let outcome = in_system!(store, |tx| {
+                let outcome = retry_or_fail(tx, &lease, &job, &failure).await?;
+                note_cause(tx, lease.job_id, &cause).await?;
+                Ok(outcome)
+            })?;
             return Ok(match outcome {
                 RetryOutcome::RetryAt(_) => JobOutcome::Retrying(error),
                 RetryOutcome::Failed => JobOutcome::Failed(error),
             });
         }
-        in_system!(store, |tx| fail_generation(tx, &lease, &job, &failure).await)?;
+        in_system!(store, |tx| {
+            fail_generation(tx, &lease, &job, &failure).await?;
+            note_cause(tx, lease.job_id, &cause).await
+        })?;
         Ok(JobOutcome::Failed(error))
     }
 }

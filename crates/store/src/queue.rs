@@ -41,6 +41,7 @@ statements! {
         where id = $1 and worker_id = $2 and attempt = $3 and state = 'running' for update";
     FINISH = "update jobs set state = $4, finished_at = now(), worker_id = null, lease_until = null, last_error = $5
         where id = $1 and worker_id = $2 and attempt = $3 and state = 'running'";
+    NOTE_CAUSE = "update jobs set last_error = $2 where id = $1";
     RETRY_LATER = "update jobs set state = 'pending', worker_id = null, lease_until = null, last_error = $4,
             run_at = now() + interval '1 second' * power(2, least(attempt, 6)) * (0.8 + 0.4 * random())
         where id = $1 and worker_id = $2 and attempt = $3 and state = 'running' and attempt < max_attempts
@@ -220,6 +221,20 @@ pub(crate) async fn finish(
     } else {
         Ok(())
     }
+}
+
+/// Keeps with a job, for admins, why its last attempt really ended: owners are told a plain sentence. Belongs into the
+/// transaction that ended the attempt, which has checked the lease.
+///
+/// # Errors
+/// [`StoreError`] if the database refuses.
+pub async fn note_cause(tx: &mut SystemTx, id: JobId, cause: &str) -> Result<(), StoreError> {
+    sqlx::query(NOTE_CAUSE)
+        .bind(id.as_uuid())
+        .bind(to_text(cause))
+        .execute(tx.connection())
+        .await?;
+    Ok(())
 }
 
 /// Puts the job back for a later attempt, 2, 4, 8 ... seconds from now with a fifth of jitter. Returns when; `None`

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use domain::generation::{GenerationScope, GenerationStatus};
+use domain::generation::{GenerationScope, GenerationStatus, failure_ru};
 use llm::card::Granularity;
 use llm::provider::scripted::{Scripted, ScriptedReply};
 
@@ -24,7 +24,15 @@ async fn only_model_of_a_route_is_asked_ten_times_each_time_in_another_way() {
     assert_eq!(asked.iter().collect::<HashSet<_>>().len(), 10, "{asked:?}");
     let generation = world.generation(generation).await;
     assert_eq!(generation.status, GenerationStatus::Failed);
-    assert_eq!(generation.failure.unwrap().code, "LLM_ERROR");
+    // Owners read a sentence; what happened is for admins.
+    let failure = generation.failure.unwrap();
+    assert_eq!(failure.code, "LLM_ERROR");
+    assert_eq!(failure.message, failure_ru("LLM_ERROR"));
+    let causes = world.causes(course).await;
+    assert!(causes[0].starts_with(&error.to_string()), "{causes:?}");
+    let step = &world.course(course).await.progress.steps[1];
+    let told = step.error.as_deref();
+    assert!(told.is_none_or(|told| told == failure.message), "{told:?}");
 }
 
 /// Seed and temperature (in hundredths) of every question.

@@ -23,6 +23,7 @@ use store::course::{Course, get_course, insert_course};
 use store::error::StoreError;
 use store::generation::lifecycle::{NewGeneration, start_generation};
 use store::generation::{Generation, get_generation};
+use store::job::{JobFilter, list_jobs};
 use store::lesson::{StoredLesson, list_lessons};
 use store::queue::{ClaimedJob, claim, rescue_expired};
 use store::testkit::{self, TestDatabase};
@@ -163,6 +164,19 @@ impl World {
     }
 
     /// How many answers of the generation are kept.
+    /// What admins read of why attempts at jobs of this course ended.
+    pub(crate) async fn causes(&self, id: CourseId) -> Vec<String> {
+        let filter = JobFilter {
+            course: Some(id),
+            ..JobFilter::default()
+        };
+        let jobs = self
+            .store
+            .with_tenant(&self.author, async |tx| list_jobs(tx, &filter, None, 100).await);
+        let jobs = jobs.await.unwrap().into_iter();
+        jobs.filter_map(|job| job.last_error).collect()
+    }
+
     pub(crate) async fn checkpoints(&self, id: GenerationId) -> usize {
         let count = self.store.with_system(async |tx| count_checkpoints(tx, id).await);
         usize::try_from(count.await.unwrap()).unwrap()

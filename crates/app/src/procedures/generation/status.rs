@@ -1,7 +1,9 @@
 //! Where a generation stands: `generation.getStatus`, and what followers are told.
 
 use chrono::{DateTime, Utc};
-use domain::generation::{GenerationProgress, GenerationStatus, ProgressStep, Step, StepStatus};
+use domain::generation::{
+    GenerationProgress, GenerationStatus, ProgressStep, Step, StepStatus, failure_en, failure_ru,
+};
 use domain::id::{CourseId, GenerationId};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -187,14 +189,14 @@ impl GenerationState {
             steps: progress
                 .steps
                 .iter()
-                .map(|step| step_output(step, progress.has_documents, speech))
+                .map(|step| step_output(step, moment, speech))
                 .collect(),
             lessons_completed: progress.lessons_completed,
             lessons_total: progress.lessons_total,
             metadata,
             error: moment.failure.map(|failure| GenerationError {
                 code: failure.code.clone(),
-                message: failure.message.clone(),
+                message: sentence(failure, speech).to_owned(),
             }),
         }
     }
@@ -253,7 +255,17 @@ fn share(status: GenerationStatus, progress: &GenerationProgress, metadata: &Sta
     (all > 0).then(|| done as f64 / all as f64)
 }
 
-fn step_output(step: &ProgressStep, has_documents: bool, speech: Speech) -> StepOutput {
+/// Why it failed, for the owner. What is stored may be of a release that stored causes, so the code chooses.
+fn sentence(failure: &store::generation::Failure, speech: Speech) -> &'static str {
+    if speech.is_english() {
+        failure_en(&failure.code)
+    } else {
+        failure_ru(&failure.code)
+    }
+}
+
+fn step_output(step: &ProgressStep, moment: &Moment<'_>, speech: Speech) -> StepOutput {
+    let has_documents = moment.progress.has_documents;
     let known = Step::ALL.into_iter().find(|known| known.id() == step.id);
     let name = match known {
         Some(known) if speech.is_english() => known.name_en(has_documents).to_owned(),
@@ -265,7 +277,10 @@ fn step_output(step: &ProgressStep, has_documents: bool, speech: Speech) -> Step
         status: step.status,
         started_at: step.started_at,
         completed_at: step.completed_at,
-        error: step.error.clone(),
+        error: match (&step.error, moment.failure) {
+            (Some(_), Some(failure)) => Some(sentence(failure, speech).to_owned()),
+            (error, _) => error.clone(),
+        },
     }
 }
 
