@@ -4,6 +4,7 @@
 
 pub(crate) mod auth;
 mod compat;
+pub(crate) mod connections;
 mod docs;
 pub(crate) mod error;
 mod health;
@@ -34,7 +35,7 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// How long browsers may remember what CORS allows, in seconds.
 const CORS_MAX_AGE_SECS: u64 = 600;
 
-/// The whole API. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`, so that callers have addresses.
+/// The whole API. [`connections::serve`] tells it the addresses of callers.
 pub(crate) fn router(service: Arc<Service>) -> Router {
     Router::new()
         .route("/trpc/{*procedures}", any(rpc::handle))

@@ -138,22 +138,21 @@ pub(super) async fn run(
 
     let ending = Arc::clone(service);
     let token = shutdown.clone();
-    let app = http::router(Arc::clone(service)).into_make_service_with_connect_info::<SocketAddr>();
-    let serving = axum::serve(listener, app).with_graceful_shutdown(async move {
+    tokio::spawn(async move {
         token.cancelled().await;
         notify(&ending.config, STOPPING);
         tracing::info!("shutting down: running requests may end");
         ending.shutdown.cancel();
     });
+    let app = http::router(Arc::clone(service));
+    let serving = http::connections::serve(listener, app, settings.limits.connections, shutdown);
     let patience = Duration::from_secs(settings.server.shutdown_secs);
     let too_late = async {
         shutdown.cancelled().await;
         tokio::time::sleep(patience).await;
     };
     tokio::select! {
-        served = async { serving.await } => {
-            served.map_err(|error| Failure::of(domain::error::ErrorKind::Internal, &error))?;
-        }
+        () = serving => {}
         () = too_late => tracing::warn!("requests did not end in time; they are broken off"),
     }
     while beside.join_next().await.is_some() {}

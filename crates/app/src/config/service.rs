@@ -183,6 +183,8 @@ pub(crate) struct LimitSettings {
     pub(crate) body_bytes: usize,
     /// The longest upload whatever the tier says, in bytes.
     pub(crate) upload_bytes: u64,
+    /// Open connections in one process; further clients wait. Each takes a descriptor: `ulimit -n` must be higher.
+    pub(crate) connections: usize,
     /// Open subscriptions of one user in one process.
     pub(crate) subscriptions_per_user: usize,
 }
@@ -193,6 +195,7 @@ impl Default for LimitSettings {
             generations: 1000,
             body_bytes: 2 << 20,
             upload_bytes: 200 << 20,
+            connections: 10_000,
             subscriptions_per_user: 50,
         }
     }
@@ -248,6 +251,9 @@ pub(super) fn check(worker: &WorkerSettings, limits: &LimitSettings) -> Result<(
             "worker.stall_secs",
             format!("must be at least {LEAST_LEASE_SECS}, not {found}"),
         ));
+    }
+    if limits.connections == 0 {
+        return Err(("limits.connections", "must be at least 1, not 0".to_owned()));
     }
     if limits.generations == 0 {
         return Err(("limits.generations", "must be at least 1, not 0".to_owned()));
