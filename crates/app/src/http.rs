@@ -13,6 +13,7 @@ mod openapi;
 mod request;
 mod rest;
 mod rpc;
+mod setup;
 mod sse;
 mod upload;
 
@@ -44,6 +45,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/api/courses/{slug}/check-status", get(compat::check_status))
         .route("/api/courses/{slug}/cancel", post(compat::cancel))
         .merge(upload::routes())
+        .merge(setup::routes())
         .route("/openapi.json", get(openapi::document))
         .route("/docs", get(docs::page))
         .route("/schemas/{name}", get(docs::schema))

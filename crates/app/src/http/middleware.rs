@@ -162,6 +162,7 @@ fn route_name(path: Option<&MatchedPath>) -> &'static str {
         Some("/metrics") => "metrics",
         Some("/openapi.json") => "openapi",
         Some("/docs" | "/schemas/{name}") => "docs",
+        Some(path) if path.starts_with("/setup") => "setup",
         Some(path) if path.starts_with("/trpc/") => "trpc",
         Some(path) if path.starts_with("/api/courses/{slug}/files") => "upload",
         Some(_) => "other",

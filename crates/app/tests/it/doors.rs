@@ -54,3 +54,33 @@ fn strangers_are_refused_before_their_body_is_read() {
         .expect(413, "BODY_TOO_LARGE");
     author.course(&service, "Practical SQL");
 }
+
+#[test]
+fn the_link_of_the_first_run_leads_to_a_page_that_makes_the_first_account() {
+    let desk = Desk::new();
+    let mut service = Service::start(&desk, &[]);
+    let token = service.said("/setup#token=");
+    let page = service.send("GET /setup", &[], b"").expect(200, "script.js");
+    let head = page.head.to_lowercase();
+    assert!(
+        head.contains("content-security-policy: default-src 'none'; script-src 'self'"),
+        "{head}"
+    );
+    assert!(!head.contains("unsafe-inline"), "{head}");
+    let script = service
+        .send("GET /setup/script.js", &[], b"")
+        .expect(200, "/api/v1/auth.setup");
+    assert!(
+        script
+            .head
+            .to_lowercase()
+            .contains("content-type: text/javascript"),
+        "{}",
+        script.head
+    );
+    service.send("GET /setup/style.css", &[], b"").expect(200, "main");
+    // What the script sends.
+    let input = json!({ "token": token, "email": "ann@example.org", "password": "correct horse battery" });
+    service.post("auth.setup", "", &input).expect(200, "refreshToken");
+    service.post("auth.setup", "", &input).expect(409, "SETUP_CLOSED");
+}
