@@ -214,7 +214,10 @@ pub async fn retry_generation(
 ///
 /// # Errors
 /// As [`resume_generation`]; [`StoreError::Conflict`] also if it does not wait for that.
-pub async fn approve_generation(tx: &mut TenantTx, id: GenerationId) -> Result<ResumedGeneration, StoreError> {
+pub async fn approve_generation(
+    tx: &mut TenantTx,
+    id: GenerationId,
+) -> Result<ResumedGeneration, StoreError> {
     let waits = |status| status == GenerationStatus::AwaitingReview;
     resume_own(tx, id, GenerationLimits::default(), waits).await
 }

@@ -418,7 +418,9 @@ async fn the_tier_of_an_organization_and_its_entry_change_together() {
     let admin = colleague(store, &world.owner, Role::Admin, "admin@alpha.example").await;
     let set = async |actor: &Actor, id: OrganizationId| {
         store
-            .with_tenant(actor, async |tx| organization::set_tier(tx, id, Tier::Basic).await)
+            .with_tenant(actor, async |tx| {
+                organization::set_tier(tx, id, Tier::Basic).await
+            })
             .await
     };
     let id = world.owner.organization_id;
@@ -440,5 +442,8 @@ async fn the_tier_of_an_organization_and_its_entry_change_together() {
         .await
         .unwrap();
     assert_eq!((tier, entries.len()), (Tier::Basic, 1));
-    assert_eq!(entries[0].details, serde_json::json!({"from": "standard", "to": "basic"}));
+    assert_eq!(
+        entries[0].details,
+        serde_json::json!({"from": "standard", "to": "basic"})
+    );
 }

@@ -20,9 +20,7 @@ fn long_ago() -> DateTime<Utc> {
 }
 
 fn unlimited() -> Vec<(Tier, GenerationLimits)> {
-    Tier::ALL
-        .map(|tier| (tier, GenerationLimits::default()))
-        .to_vec()
+    Tier::ALL.map(|tier| (tier, GenerationLimits::default())).to_vec()
 }
 
 #[tokio::test]
@@ -55,7 +53,9 @@ async fn admins_push_jobs_about_in_their_organization() {
     let claimed = world.claim(&worker).await.unwrap();
     let retry = async |actor: &Actor| {
         store
-            .with_tenant(actor, async |tx| job::retry_job(tx, started.job_id, &unlimited()).await)
+            .with_tenant(actor, async |tx| {
+                job::retry_job(tx, started.job_id, &unlimited()).await
+            })
             .await
     };
     assert!(

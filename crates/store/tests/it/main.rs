@@ -10,6 +10,7 @@ mod courses;
 mod documents;
 mod events;
 mod faults;
+mod idempotency;
 mod lifecycle;
 mod limits;
 mod migrations;

@@ -110,11 +110,13 @@ async fn a_key_can_only_be_ended() {
     });
     let mut changes = async |sql: &str, id: ApiKeyId| {
         let mut tx = connection.begin().await.unwrap();
-        sqlx::query("select set_config('role', 'authenticated', true), set_config('request.jwt.claims', $1, true)")
-            .bind(claims.to_string())
-            .execute(&mut *tx)
-            .await
-            .unwrap();
+        sqlx::query(
+            "select set_config('role', 'authenticated', true), set_config('request.jwt.claims', $1, true)",
+        )
+        .bind(claims.to_string())
+        .execute(&mut *tx)
+        .await
+        .unwrap();
         let sql = format!("update api_keys set {sql} where id = '{id}'");
         let done = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut *tx).await;
         let is_done = done.is_ok_and(|done| done.rows_affected() == 1);
