@@ -23,6 +23,10 @@ const RETRY_WAITS: [Duration; 6] = [
 ];
 
 /// What the operator hears: a limit that was hit, a second start, a start that was rolled back (service 4.7).
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nobody can wait for so long: the event ends with the process"
+)]
 pub(in crate::procedures) async fn write_down(
     call: &Call,
     actor: &Actor,
