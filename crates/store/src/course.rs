@@ -279,12 +279,11 @@ pub async fn get_course(tx: &mut impl Tx, id: CourseId) -> Result<Course, StoreE
     row.ok_or_else(|| not_found(&id.to_string()))?.into_course()
 }
 
-/// The course with this id, slug, or beginning of an id of at least four characters.
+/// The course with this id or slug; of several with this slug, the one of the actor's organization.
 ///
 /// # Errors
-/// [`StoreError::NotFound`] if there is none, [`StoreError::Ambiguous`] if several ids begin like that.
-pub async fn find_course(tx: &mut TenantTx, key: &str) -> Result<Course, StoreError> {
-    let key = key.trim();
+/// [`StoreError::NotFound`] if there is none.
+pub async fn find_named_course(tx: &mut TenantTx, key: &str) -> Result<Course, StoreError> {
     if let Ok(id) = key.parse::<CourseId>() {
         return get_course(tx, id).await;
     }
@@ -294,8 +293,21 @@ pub async fn find_course(tx: &mut TenantTx, key: &str) -> Result<Course, StoreEr
         .bind(organization)
         .fetch_all(tx.connection())
         .await?;
-    if let Some(id) = named.first() {
-        return get_course(tx, CourseId::from_uuid(*id)).await;
+    match named.first() {
+        Some(id) => get_course(tx, CourseId::from_uuid(*id)).await,
+        None => Err(not_found(key)),
+    }
+}
+
+/// The course with this id, slug, or beginning of an id of at least four characters.
+///
+/// # Errors
+/// [`StoreError::NotFound`] if there is none, [`StoreError::Ambiguous`] if several ids begin like that.
+pub async fn find_course(tx: &mut TenantTx, key: &str) -> Result<Course, StoreError> {
+    let key = key.trim();
+    match find_named_course(tx, key).await {
+        Err(StoreError::NotFound { .. }) => {}
+        found => return found,
     }
     let prefix = key.to_ascii_lowercase();
     if prefix.len() < PREFIX_MIN

@@ -351,15 +351,11 @@ pub(super) fn check_owner(actor: &Actor, course: &Course) -> Result<(), StoreErr
 /// [`ErrorCode::NotFound`] if there is none that the caller may see.
 pub(crate) async fn id_of(call: &Call, key: String) -> Result<CourseId, ApiError> {
     let actor = call.actor()?;
-    let found = call
+    // The beginning of an id is a convenience of the command line: a name that was cut must not cancel another course.
+    let course = call
         .service
         .store
-        .with_tenant(&actor, async move |tx| course::find_course(tx, &key).await)
-        .await;
-    match found {
-        Ok(course) => Ok(course.id),
-        // The beginning of an id is a convenience of the command line.
-        Err(StoreError::Ambiguous { .. }) => Err(ApiError::new(ErrorCode::NotFound)),
-        Err(error) => Err(error.into()),
-    }
+        .with_tenant(&actor, async move |tx| course::find_named_course(tx, &key).await)
+        .await?;
+    Ok(course.id)
 }
