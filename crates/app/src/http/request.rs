@@ -2,17 +2,18 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Extensions, HeaderMap, Method, header};
-use futures::StreamExt as _;
+use futures::stream::{self, StreamExt as _};
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::auth;
 use crate::procedures::error::{ApiError, ErrorCode};
 use crate::procedures::words::Speech;
-use crate::procedures::{Call, Caller, Procedure, ReplyHeaders};
+use crate::procedures::{Call, Caller, ItemStream, Procedure, ReplyHeaders};
 use crate::service::Service;
 
 /// The longest body that holds a file in base64, in bytes: the 10 MB of most tiers, a third more for base64, and the
@@ -23,6 +24,8 @@ const FILE_BODY_BYTES: usize = 15 << 20;
 const STRANGERS_BODY_BYTES: usize = 64 << 10;
 /// The most values in one body: each takes some 100 bytes once it is read, so two bytes of text can become 100.
 const MOST_VALUES: usize = 100_000;
+/// How often the credential of a subscriber is looked at.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// After so many seconds the bodies of others have been worked off.
 const RETRY_BODY_SECS: u32 = 2;
 
@@ -117,6 +120,37 @@ impl Knock {
             usual
         };
         json_body(&self.headers, body, limit, &self.service.body_room).await
+    }
+
+    /// What a subscriber hears for as long as the credential holds: it is looked at again and again, for it may be
+    /// revoked or expire, and its owner may be removed or get another role.
+    pub(super) fn guard(&self, items: ItemStream) -> ItemStream {
+        let lost = Self::lost(
+            Arc::clone(&self.service),
+            Arc::clone(&self.headers),
+            self.caller.clone().ok().flatten(),
+        );
+        let ended = stream::once(lost).map(Err);
+        // Whichever ends first ends both.
+        stream::select(items.map(Some).chain(stream::iter([None])), ended.map(Some))
+            .scan(false, |has_ended, item| {
+                let item = item.filter(|_| !*has_ended);
+                *has_ended = item.as_ref().is_none_or(Result::is_err);
+                std::future::ready(item)
+            })
+            .boxed()
+    }
+
+    async fn lost(service: Arc<Service>, headers: Arc<HeaderMap>, caller: Option<Caller>) -> ApiError {
+        loop {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            match auth::identify(&service, &Method::GET, &headers).await {
+                Ok(now) if now == caller => {}
+                // Nothing is known while the database does not answer.
+                Err(error) if error.code == ErrorCode::Unavailable => {}
+                Ok(_) | Err(_) => return ApiError::new(ErrorCode::Unauthenticated),
+            }
+        }
     }
 
     /// The request's id and language.

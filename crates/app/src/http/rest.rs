@@ -63,7 +63,8 @@ async fn answer(
                 speech: call.speech,
                 request_id: call.request_id.clone(),
             };
-            Ok(sse::response(procedure.subscribe(call, input).await?, dialect))
+            let items = procedure.subscribe(call, input).await?;
+            Ok(sse::response(knock.guard(items), dialect))
         } else {
             let answered = procedure.answer(call, input).await;
             drop(room);

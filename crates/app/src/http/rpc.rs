@@ -26,7 +26,9 @@ use crate::procedures::{self, Kind, Procedure, StreamItem};
 use crate::service::Service;
 
 /// The most calls of one batch.
-const BATCH_MAX: usize = 100;
+const BATCH_MAX: usize = 50;
+/// The most bytes of all answers of one batch of queries: the rest is to be asked for apart.
+const BATCH_BYTES: usize = 8 << 20;
 /// So many calls of one batch run at once: a batch must not take all connections of the database.
 const BATCH_PARALLEL: usize = 4;
 /// A client that hears nothing for so long connects again, in milliseconds: twice the pause between signs of life.
@@ -189,7 +191,20 @@ async fn answer_all(
     for (path, input) in asked.paths.iter().zip(inputs) {
         calls.push(answer(asked, path, method, input, knock));
     }
-    let answers: Vec<_> = stream::iter(calls).buffered(BATCH_PARALLEL).collect().await;
+    let mut running = stream::iter(calls).buffered(BATCH_PARALLEL);
+    let (mut answers, mut room) = (Vec::with_capacity(asked.paths.len()), BATCH_BYTES);
+    while let Some(answer) = running.next().await {
+        let length = answer.as_ref().map_or(0, length_of);
+        // What was changed is told whatever its length; what is only read can be read again.
+        if !asked.is_batch || *method != Method::GET || length <= room {
+            room = room.saturating_sub(length);
+            answers.push(answer);
+            continue;
+        }
+        break;
+    }
+    drop(running);
+    answers.resize_with(asked.paths.len(), || Err(too_long()));
     let mut outcomes: Vec<_> = asked.paths.iter().zip(answers).collect();
     if !asked.is_batch
         && let Some((path, outcome)) = outcomes.pop()
@@ -219,6 +234,33 @@ async fn answer_all(
     }
     response.extensions_mut().insert(CountedAs("batch"));
     response
+}
+
+fn too_long() -> ApiError {
+    let most = BATCH_BYTES >> 20;
+    ApiError::new(ErrorCode::BodyTooLarge).says(Text::new(
+        format!("The answers of this batch are longer than {most} MiB: ask for this one apart."),
+        format!("Ответы этого пакета длиннее {most} МиБ: запросите этот отдельно."),
+    ))
+}
+
+/// How long a value is as JSON, without writing it.
+fn length_of(value: &Value) -> usize {
+    struct Counted(usize);
+    impl std::io::Write for Counted {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counted = Counted(0);
+    // Neither counting nor JSON values fail.
+    let _ = serde_json::to_writer(&mut counted, value);
+    counted.0
 }
 
 async fn answer(
@@ -318,7 +360,7 @@ async fn subscribe(
         procedure.subscribe(call, input).await
     };
     let items = match begun.await {
-        Ok(items) => items,
+        Ok(items) => knock.guard(items),
         Err(failed) if failed.code == ErrorCode::MethodNotAllowed => {
             return single(procedure.name, &Err(failed), method, knock);
         }

@@ -84,3 +84,52 @@ fn the_link_of_the_first_run_leads_to_a_page_that_makes_the_first_account() {
     service.post("auth.setup", "", &input).expect(200, "refreshToken");
     service.post("auth.setup", "", &input).expect(409, "SETUP_CLOSED");
 }
+
+#[test]
+fn batches_are_short_and_addresses_name_courses_in_full() {
+    let desk = Desk::new();
+    let service = Service::start(&desk, &PROVIDER);
+    let author = Person::new(1, "instructor", HOME);
+    let course = author.course(&service, "Practical SQL");
+    let batch = |count: usize| format!("/trpc/{}?batch=1", vec!["generation.test"; count].join(","));
+    service.get(&batch(50), &author.token).expect(200, "");
+    service
+        .get(&batch(51), &author.token)
+        .expect(400, "at most 50 calls");
+
+    let status = |name: &str| service.get(&format!("/api/courses/{name}/check-status"), &author.token);
+    status(&course).expect(200, "generation_status");
+    status(&course[..8]).expect(404, "NOT_FOUND");
+    status("no-such-name").expect(404, "NOT_FOUND");
+}
+
+#[test]
+fn a_stream_ends_when_its_credential_does() {
+    let desk = Desk::new();
+    let service = Service::start(&desk, &PROVIDER);
+    let author = Person::new(1, "instructor", HOME);
+    let course = author.course(&service, "Practical SQL");
+    let made = author.does(
+        &service,
+        "apiKeys.create",
+        &json!({ "name": "LMS", "scopes": ["read"] }),
+    );
+    let bearer = format!("Bearer {}", made["key"].as_str().unwrap());
+    let line = format!("GET /api/v1/generation.onProgress?courseId={course}");
+    let mut stream = service.begin(&line, &[("authorization", &bearer)], 0, b"");
+    let mut told = Vec::new();
+    let mut chunk = [0; 4096];
+    while !String::from_utf8_lossy(&told).contains("event: progress") {
+        let read = stream.read(&mut chunk).unwrap();
+        told.extend_from_slice(&chunk[..read]);
+    }
+    author.does(&service, "apiKeys.revoke", &json!({ "id": made["apiKey"]["id"] }));
+    let begun = Instant::now();
+    stream.read_to_end(&mut told).unwrap();
+    let told = String::from_utf8_lossy(&told);
+    assert!(
+        told.contains("event: error") && told.contains("UNAUTHENTICATED"),
+        "{told}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
+}

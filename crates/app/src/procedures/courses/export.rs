@@ -8,7 +8,9 @@ use domain::id::CourseId;
 use formats::export::{CourseView, Format, export};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use store::lesson::list_lessons;
+use store::course::Course;
+use store::lesson::{StoredLesson, list_lessons};
+use tokio::sync::Semaphore;
 
 use super::get_as_insider;
 use crate::procedures::Call;
@@ -25,6 +27,9 @@ pub(super) struct ExportInput {
     #[schemars(extend("enum" = format_names()))]
     format: String,
 }
+
+/// Courses that are written at once: each holds its whole text several times.
+static EXPORTS: Semaphore = Semaphore::const_new(2);
 
 fn format_names() -> Vec<&'static str> {
     Format::ALL.iter().map(|format| format.as_str()).collect()
@@ -70,6 +75,19 @@ pub(super) async fn export_course(call: Call, input: ExportInput) -> Result<Expo
             Ok((course, list_lessons(tx, id).await?))
         })
         .await?;
+    let place = EXPORTS
+        .acquire()
+        .await
+        .map_err(|error| ApiError::internal(&error))?;
+    // The largest courses take a second: too long for threads that all requests share.
+    let written = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        write(format, &course, lessons)
+    });
+    written.await.map_err(|error| ApiError::internal(&error))?
+}
+
+fn write(format: Format, course: &Course, lessons: Vec<StoredLesson>) -> Result<ExportOutput, ApiError> {
     let Some(structure) = &course.structure else {
         return Err(ApiError::new(ErrorCode::GenerationNotCompleted).says(Text::new(
             "The course has no structure yet.",
