@@ -13,7 +13,7 @@ use store::metric::{Event, NewMetric, Severity, count_ends, insert_metric, list_
 use store::tx::SystemTx;
 use tokio::time::Instant;
 
-use crate::config::AlertSettings;
+use crate::config::{AlertSettings, WebhookSettings};
 use crate::failure::Failure;
 use crate::metrics::Metrics;
 use crate::service::Service;
@@ -64,7 +64,11 @@ impl Alerts {
     /// [`Failure`] if TLS cannot be set up.
     pub(super) fn new(service: &Service) -> Result<Self, Failure> {
         Ok(Self {
-            sender: sender_of(&service.config.settings.webhooks)?,
+            // The operator's own address may well be inside of the operator's network.
+            sender: sender_of(&WebhookSettings {
+                allow_private_targets: true,
+                ..service.config.settings.webhooks.clone()
+            })?,
             settings: service.config.settings.alerts.clone(),
             metrics: Arc::clone(&service.metrics),
             told: BTreeMap::new(),
