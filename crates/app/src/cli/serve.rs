@@ -138,7 +138,7 @@ pub(super) async fn run(
 
     let ending = Arc::clone(service);
     let token = shutdown.clone();
-    tokio::spawn(async move {
+    beside.spawn(async move {
         token.cancelled().await;
         notify(&ending.config, STOPPING);
         tracing::info!("shutting down: running requests may end");
