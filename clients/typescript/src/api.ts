@@ -959,7 +959,7 @@ export type GenerationInitiateInput = {
   courseId?: CourseId | null;
   /** An https address that hears of the end. */
   webhookUrl?: string | null;
-  /** A second start with the same key gives the first one's answer. The same as the header `Idempotency-Key`. */
+  /** A second start with the same key gives the first one's answer; another request with it is refused. The same as the header `Idempotency-Key`. */
   idempotencyKey?: string | null;
   /** The title of a new course. */
   title?: string | null;
@@ -1046,7 +1046,7 @@ export interface GenerationRegenerateLessonInput {
   instruction?: string | null;
   /** An https address that hears of the end. */
   webhookUrl?: string | null;
-  /** A second start with the same key gives the first one's answer. */
+  /** A second start with the same key gives the first one's answer; another request with it is refused. */
   idempotencyKey?: string | null;
 }
 
@@ -1060,7 +1060,7 @@ export interface GenerationRegenerateSectionInput {
   instruction?: string | null;
   /** An https address that hears of the end. */
   webhookUrl?: string | null;
-  /** A second start with the same key gives the first one's answer. */
+  /** A second start with the same key gives the first one's answer; another request with it is refused. */
   idempotencyKey?: string | null;
 }
 
