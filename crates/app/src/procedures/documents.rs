@@ -87,7 +87,6 @@ struct UploadInput {
     /// Its size in bytes.
     size: u64,
     /// Its bytes in base64 (RFC 4648, 4).
-    #[schemars(regex(pattern = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"))]
     content_base64: String,
 }
 
