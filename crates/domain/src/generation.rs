@@ -476,7 +476,8 @@ mod tests {
 
     #[test]
     fn a_scope_begins_where_its_work_begins() {
-        let section: GenerationScope = serde_json::from_str(r#"{"kind":"section","number":3}"#).expect("valid");
+        let section: GenerationScope =
+            serde_json::from_str(r#"{"kind":"section","number":3}"#).expect("valid");
         assert_eq!(section.number(), Some(3));
         assert_eq!(section.instruction(), None);
         assert_eq!(section.first_stage(true), Stage::Structure);
@@ -486,7 +487,10 @@ mod tests {
         };
         assert_eq!(lesson.first_stage(true), Stage::Content);
         assert_eq!(lesson.instruction(), Some("shorter"));
-        assert_eq!(GenerationScope::Whole.first_stage(true), Stage::DocumentProcessing);
+        assert_eq!(
+            GenerationScope::Whole.first_stage(true),
+            Stage::DocumentProcessing
+        );
         assert_eq!(GenerationScope::default().first_stage(false), Stage::Analysis);
     }
 
