@@ -269,15 +269,17 @@ fn topic_shape(run: &Run) -> Value {
 
 fn motives_shape(run: &Run) -> Value {
     let pieces = Pieces::new(run.language());
-    // Two sentences of 50 characters reach the least length of each text (data model 2.4).
-    let text = || pieces.sentences_of(2, 2, 50, 160);
+    // One sentence each, long enough for the least length of its text (data model 2.4): every further one would keep
+    // the first section from the screen.
+    let short = || pieces.sentences_of(1, 1, 50, 130);
+    let long = || pieces.sentences_of(1, 1, 100, 170);
     object([
-        ("why_matters_context", text()),
-        ("motivators", text()),
-        ("experience_prompt", text()),
-        ("problem_statement_context", text()),
-        ("knowledge_bridge", text()),
-        ("practical_benefit_focus", text()),
+        ("why_matters_context", short()),
+        ("motivators", long()),
+        ("experience_prompt", long()),
+        ("problem_statement_context", short()),
+        ("knowledge_bridge", long()),
+        ("practical_benefit_focus", long()),
     ])
 }
 
