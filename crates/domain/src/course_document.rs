@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::analysis::AnalysisResult;
 use crate::course::CourseInputs;
+use crate::document::CitedSource;
 use crate::generation::GenerationMetadata;
 use crate::lesson::LessonContent;
 use crate::quality::QualityReport;
@@ -36,6 +37,9 @@ pub struct CourseDocument {
     pub structure: CourseStructure,
     /// The lesson texts that are written, in the order of their numbers.
     pub lessons: Vec<LessonDocument>,
+    /// The pieces of documents that the lessons cite, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<CitedSource>,
     /// What it took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<GenerationMetadata>,
@@ -66,6 +70,7 @@ impl CourseDocument {
             analysis: None,
             structure,
             lessons: Vec::new(),
+            sources: Vec::new(),
             metadata: None,
             quality: None,
         }

@@ -79,4 +79,6 @@ id_types! {
     DeliveryId,
     /// A request of the API.
     RequestId,
+    /// A piece of a document.
+    ChunkId,
 }

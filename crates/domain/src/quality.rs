@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::generation::QualityScores;
+use crate::grounding::GroundingReport;
 use crate::language::Language;
 use crate::taxonomy::BloomProfile;
 use crate::validation::Finding;
@@ -188,6 +189,9 @@ pub struct QualityReport {
     pub duplicates: Vec<DuplicatePair>,
     /// How much of each document is used; empty without documents.
     pub documents: Vec<DocumentCoverage>,
+    /// What the lessons rest on; `None` without documents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grounding: Option<GroundingReport>,
     /// Reading time against target, for the lessons that are written.
     pub reading_times: Vec<ReadingTime>,
 }
