@@ -227,6 +227,7 @@ fn report(
             .collect(),
         duplicates: duplicates(&labels, titles, run),
         documents: Vec::new(),
+        grounding: None,
         reading_times: reading_times(structure, lessons),
     }
 }
