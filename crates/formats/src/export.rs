@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use domain::analysis::AnalysisResult;
 use domain::course::CourseInputs;
+use domain::document::CitedSource;
 use domain::error::ErrorKind;
 use domain::generation::GenerationMetadata;
 use domain::lesson::LessonContent;
@@ -33,6 +34,8 @@ pub struct CourseView<'a> {
     pub structure: &'a CourseStructure,
     /// The written lessons by `lesson_number`. A lesson that is missing here is shown as its specification.
     pub lessons: &'a BTreeMap<u32, LessonContent>,
+    /// The pieces of documents that the lessons cite. A citation of anything else is not shown.
+    pub sources: &'a [CitedSource],
     /// What the reader should know of how the course was made, for example that a small offline model wrote it.
     pub notice: Option<&'a str>,
     /// When the course was made.

@@ -133,6 +133,7 @@ pub(super) async fn write_files(
         inputs: &course.inputs,
         structure,
         lessons: &lessons,
+        sources: &[],
         notice,
         generated_at: course.updated_at,
         analysis: course.analysis.as_ref(),

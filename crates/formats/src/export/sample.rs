@@ -43,6 +43,7 @@ impl Sample {
             inputs: &self.inputs,
             structure: &self.structure,
             lessons: &self.lessons,
+            sources: &[],
             notice: self.notice.as_deref(),
             generated_at: DateTime::from_timestamp(MADE_AT_SECS, 0).unwrap_or_default(),
             analysis: None,

@@ -104,6 +104,7 @@ fn write(format: Format, course: &Course, lessons: Vec<StoredLesson>) -> Result<
             inputs: &course.inputs,
             structure,
             lessons: &lessons,
+            sources: &[],
             notice: None,
             generated_at: course.updated_at,
             analysis: course.analysis.as_ref(),
