@@ -115,10 +115,13 @@ pub enum GenerationScope {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         instruction: Option<String>,
     },
-    /// The text of one lesson.
+    /// The text of one lesson, or of several.
     Lesson {
         /// Its number in the course, from 1.
         number: u32,
+        /// Numbers of further lessons that are written anew with it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        also: Vec<u32>,
         /// What the author wants otherwise.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         instruction: Option<String>,
@@ -136,7 +139,7 @@ impl GenerationScope {
         }
     }
 
-    /// The part's number; `None`: the whole course.
+    /// The part's number, of several lessons the first one's; `None`: the whole course.
     pub const fn number(&self) -> Option<u32> {
         match self {
             Self::Whole => None,
@@ -483,10 +486,14 @@ mod tests {
         assert_eq!(section.first_stage(true), Stage::Structure);
         let lesson = GenerationScope::Lesson {
             number: 2,
+            also: vec![5],
             instruction: Some("shorter".to_owned()),
         };
         assert_eq!(lesson.first_stage(true), Stage::Content);
         assert_eq!(lesson.instruction(), Some("shorter"));
+        let stored: GenerationScope =
+            serde_json::from_str(r#"{"kind":"lesson","number":2}"#).expect("valid");
+        assert_eq!(stored.number(), Some(2));
         assert_eq!(
             GenerationScope::Whole.first_stage(true),
             Stage::DocumentProcessing

@@ -189,7 +189,9 @@ pub(super) fn is_made_anew(scope: &GenerationScope, section: &Section, lesson: &
     match scope {
         GenerationScope::Whole => true,
         GenerationScope::Section { number, .. } => section.section_number == *number,
-        GenerationScope::Lesson { number, .. } => lesson.lesson_number == *number,
+        GenerationScope::Lesson { number, also, .. } => {
+            lesson.lesson_number == *number || also.contains(&lesson.lesson_number)
+        }
     }
 }
 

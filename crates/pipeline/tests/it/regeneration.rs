@@ -35,6 +35,7 @@ fn section(number: u32, instruction: Option<&str>) -> GenerationScope {
 fn lesson(number: u32, instruction: Option<&str>) -> GenerationScope {
     GenerationScope::Lesson {
         number,
+        also: Vec::new(),
         instruction: instruction.map(str::to_owned),
     }
 }

@@ -303,6 +303,7 @@ async fn one_lesson_is_written_anew() {
     let mut new = new_generation(course);
     new.scope = GenerationScope::Lesson {
         number: 7,
+        also: Vec::new(),
         instruction: None,
     };
     let started = store
@@ -349,6 +350,7 @@ async fn only_what_exists_is_made_anew() {
     };
     let lesson = |number| GenerationScope::Lesson {
         number,
+        also: Vec::new(),
         instruction: None,
     };
     for (course, scope) in [
