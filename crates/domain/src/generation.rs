@@ -398,6 +398,7 @@ pub fn failure_ru(code: &str) -> &'static str {
         "PROVIDER_ERROR" => "Поставщик моделей недоступен или отклонил запрос.",
         "WORKER_LOST" | "WORKER_TIMEOUT" => "Обработка прервалась и не была завершена.",
         "DATABASE_ERROR" => "База данных временно недоступна.",
+        "DOCUMENTS_UNREADABLE" => "Ни один документ курса не удалось прочитать.",
         _ => "Произошла внутренняя ошибка.",
     }
 }
@@ -411,6 +412,7 @@ pub fn failure_en(code: &str) -> &'static str {
         "PROVIDER_ERROR" => "The provider of the models does not answer or refused.",
         "WORKER_LOST" | "WORKER_TIMEOUT" => "The work broke off and was not finished.",
         "DATABASE_ERROR" => "The database did not answer.",
+        "DOCUMENTS_UNREADABLE" => "None of the course's documents could be read.",
         _ => "Something went wrong on the server.",
     }
 }
