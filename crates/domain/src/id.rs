@@ -81,4 +81,6 @@ id_types! {
     RequestId,
     /// A piece of a document.
     ChunkId,
+    /// A question to the documents of a course.
+    QuestionId,
 }
