@@ -282,7 +282,7 @@ impl ModelsBuilder {
     }
 
     fn install(mut self, provider: Arc<dyn Provider>, counter: Option<Arc<dyn TokenCounter>>) -> Self {
-        let limiter = AdaptiveLimiter::new(provider.max_parallel());
+        let limiter = AdaptiveLimiter::new(provider.first_parallel(), provider.max_parallel());
         let id = provider.id().to_owned();
         self.providers.insert(
             id,

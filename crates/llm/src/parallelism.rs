@@ -4,9 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-/// How many calls are made at once at first (generation 3.2).
-const FIRST_LIMIT: usize = 2;
-
 /// Lets a changing number of calls through: additive increase, multiplicative decrease.
 #[derive(Debug)]
 pub struct AdaptiveLimiter {
@@ -34,11 +31,11 @@ pub struct Permit {
 }
 
 impl AdaptiveLimiter {
-    /// A limiter that never goes above `cap` (at least 1).
-    pub fn new(cap: usize) -> Arc<Self> {
+    /// A limiter that begins with `first` calls and never goes above `cap` (both at least 1).
+    pub fn new(first: usize, cap: usize) -> Arc<Self> {
         let cap = cap.max(1);
         let state = State {
-            limit: FIRST_LIMIT.min(cap),
+            limit: first.clamp(1, cap),
             in_flight: 0,
             successes: 0,
             epoch: 0,
@@ -121,6 +118,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::provider::FIRST_PARALLEL;
 
     async fn run(limiter: &Arc<AdaptiveLimiter>, calls: usize) {
         for _ in 0..calls {
@@ -130,7 +128,7 @@ mod tests {
 
     #[tokio::test]
     async fn grows_while_the_provider_does_not_push_back_up_to_the_cap() {
-        let limiter = AdaptiveLimiter::new(4);
+        let limiter = AdaptiveLimiter::new(FIRST_PARALLEL, 4);
         assert_eq!(limiter.limit(), 2);
         run(&limiter, 2).await;
         assert_eq!(limiter.limit(), 3);
@@ -138,12 +136,12 @@ mod tests {
         assert_eq!(limiter.limit(), 4);
         run(&limiter, 40).await;
         assert_eq!(limiter.limit(), 4);
-        assert_eq!(AdaptiveLimiter::new(1).limit(), 1);
+        assert_eq!(AdaptiveLimiter::new(FIRST_PARALLEL, 1).limit(), 1);
     }
 
     #[tokio::test]
     async fn calls_refused_together_halve_the_limit_once() {
-        let limiter = AdaptiveLimiter::new(8);
+        let limiter = AdaptiveLimiter::new(FIRST_PARALLEL, 8);
         run(&limiter, 100).await;
         let mut permits = Vec::new();
         for _ in 0..8 {
@@ -159,7 +157,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn third_call_waits_until_one_is_done() {
-        let limiter = AdaptiveLimiter::new(8);
+        let limiter = AdaptiveLimiter::new(FIRST_PARALLEL, 8);
         let (first, _second) = (limiter.acquire().await, limiter.acquire().await);
         assert!(
             tokio::time::timeout(Duration::from_secs(5), limiter.acquire())

@@ -24,6 +24,9 @@ impl StreamObserver for Unobserved {
     fn on_delta(&self, _delta: &str, _output_tokens: u64) {}
 }
 
+/// How many calls are made at once at first (generation 3.2).
+pub const FIRST_PARALLEL: usize = 2;
+
 /// A place where models are called. One call is one attempt: retries belong to the caller.
 #[async_trait]
 pub trait Provider: Send + Sync + std::fmt::Debug {
@@ -32,6 +35,12 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
 
     /// How many calls it can serve at once with profit; the adaptive parallelism never goes above.
     fn max_parallel(&self) -> usize;
+
+    /// How many calls are made at once at first; the adaptive parallelism finds more. A provider that never pushes back
+    /// has nothing to be found.
+    fn first_parallel(&self) -> usize {
+        FIRST_PARALLEL
+    }
 
     /// Makes one call. It ends with [`ProviderError::Cancelled`] soon after `cancel` is cancelled.
     ///

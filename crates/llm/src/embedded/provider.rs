@@ -250,6 +250,10 @@ impl Provider for EmbeddedProvider {
         self.options.slots
     }
 
+    fn first_parallel(&self) -> usize {
+        self.options.slots
+    }
+
     async fn generate(
         &self,
         request: &Request,

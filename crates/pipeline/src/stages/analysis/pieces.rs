@@ -93,7 +93,8 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
         let context = vars! { course, count => asked_areas };
         areas(run, number, prompt, context, asked_areas)
     }));
-    let (topic, motives, lists) = tokio::try_join!(
+    // Only what the plan of the areas waits for: the rest is asked for beside that plan.
+    let (topic, lists) = tokio::try_join!(
         piece::<Subject>(
             run,
             "classification.topic",
@@ -102,19 +103,9 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
             context.clone(),
             topic_shape(run)
         ),
-        piece::<ContextualLanguage>(
-            run,
-            "classification.context",
-            0,
-            "small_context",
-            context.clone(),
-            motives_shape(run),
-        ),
         lists,
     )?;
     let (topic, mut classification_effort) = topic;
-    let (motives, effort) = motives;
-    classification_effort.add(&effort);
     let mut scope_effort = Effort::default();
     let mut candidates = Vec::new();
     for (list, effort) in lists {
@@ -140,8 +131,16 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
                 piece::<AreaPlan>(run, "scope.area", number, "small_area", context, area_shape(run)).await
             }
         }));
-    let (plans, expert, guidance) = tokio::try_join!(
+    let (plans, motives, expert, guidance) = tokio::try_join!(
         plans,
+        piece::<ContextualLanguage>(
+            run,
+            "classification.context",
+            0,
+            "small_context",
+            context.clone(),
+            motives_shape(run),
+        ),
         piece::<Expert>(
             run,
             "expert",
@@ -159,6 +158,8 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
             guidance_shape(run)
         ),
     )?;
+    let (motives, effort) = motives;
+    classification_effort.add(&effort);
     for (_, effort) in &plans {
         scope_effort.add(effort);
     }
@@ -328,11 +329,11 @@ fn guidance_shape(run: &Run) -> Value {
     let pieces = Pieces::new(run.language());
     object([
         ("tone", pieces.phrase(6, 60)),
-        ("analogies", list(pieces.sentences_of(1, 1, 25, 110), 2)),
+        ("analogies", list(pieces.sentences_of(1, 1, 25, 80), 2)),
         ("words_to_explain", list(pieces.phrase(4, 30), 2)),
         ("pictures", list(pieces.phrase(8, 60), 2)),
-        ("address", pieces.sentences_of(1, 1, 25, 110)),
-        ("examples", list(pieces.sentences_of(1, 1, 25, 130), 2)),
+        ("address", pieces.sentences_of(1, 1, 25, 80)),
+        ("examples", list(pieces.sentences_of(1, 1, 25, 90), 2)),
     ])
 }
 

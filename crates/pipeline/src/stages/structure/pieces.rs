@@ -221,12 +221,18 @@ async fn sections(
     let mut bodies: JoinSet<Result<Section, PipelineError>> = JoinSet::new();
     let mut done = Vec::new();
     let made = Arc::new(AtomicU32::new(0));
+    let first_planned = Arc::new(Notify::new());
     let (first, mut topics_before) = oneshot::channel();
     // Nobody can have hung up yet.
     let _ = first.send(Vec::new());
     for (plan, number) in plans.iter().zip(1u32..) {
         let known = taken.clone();
+        let first_planned = &first_planned;
         let titled = async {
+            // The first section is what somebody waits for: the next begins when its lessons are planned.
+            if number == 2 {
+                first_planned.notified().await;
+            }
             let minutes = analysis.recommended_structure.lesson_duration_minutes;
             titles(run, &areas(analysis), plan, number, &known, minutes).await
         };
@@ -246,8 +252,9 @@ async fn sections(
             after: topics_after,
         };
         let (run, made, first_shown) = (Arc::clone(run), Arc::clone(&made), Arc::clone(first_shown));
+        let planned = Arc::clone(&first_planned);
         bodies.spawn(async move {
-            let section = body(&run, titled, topics).await?;
+            let section = body(&run, titled, topics, &planned).await?;
             announce(&run, &section);
             first_shown.notify_one();
             let count = made.fetch_add(1, Ordering::Relaxed) + 1;
@@ -320,7 +327,12 @@ async fn titles(
     })
 }
 
-async fn body(run: &Arc<Run>, titled: Titled, topics: TopicChain) -> Result<Section, PipelineError> {
+async fn body(
+    run: &Arc<Run>,
+    titled: Titled,
+    topics: TopicChain,
+    planned: &Notify,
+) -> Result<Section, PipelineError> {
     let pieces = Pieces::new(run.language());
     let plan_shape = object([
         (
@@ -365,6 +377,7 @@ async fn body(run: &Arc<Run>, titled: Titled, topics: TopicChain) -> Result<Sect
         drafts.push((title.clone(), plan.lesson_objectives, chosen));
     }
     let _ = topics.after.send(used);
+    planned.notify_one();
     let lessons = futures::future::try_join_all(drafts.into_iter().enumerate().map(
         |(index, (title, objectives, topics))| {
             let number = number_of(index);
@@ -439,7 +452,8 @@ async fn exercises(
     };
     let item = object([
         ("exercise_title", pieces.phrase(10, 60)),
-        ("exercise_description", pieces.sentences_of(2, 2, 35, 190)),
+        // One sentence: the text of the lesson has the steps.
+        ("exercise_description", pieces.sentences_of(1, 1, 60, 180)),
     ]);
     let shape = object([("exercises", list(item, types.len()))]);
     let answer: Exercises = piece(
