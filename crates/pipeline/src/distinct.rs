@@ -46,7 +46,13 @@ pub(crate) async fn choose(
     Ok(pick(
         &texts,
         taken.len(),
-        |a, b| cosine(&vectors[a], &vectors[b]),
+        |a, b| {
+            if subject(&texts[a]) == subject(&texts[b]) {
+                1.0
+            } else {
+                cosine(&vectors[a], &vectors[b])
+            }
+        },
         threshold,
         count,
     ))
@@ -113,6 +119,16 @@ fn is_generic(text: &str) -> bool {
     folded(text).split(' ').any(|word| GENERIC_WORDS.contains(&word))
 }
 
+/// What a title is about, without what is done with it: `Managing Bee Injuries` and `Handling bee injuries` teach the
+/// same, however far apart an embedding model sees them.
+fn subject(text: &str) -> String {
+    let folded = folded(text);
+    match folded.split_once(' ') {
+        Some((doing, rest)) if doing.len() > 4 && doing.ends_with("ing") => rest.to_owned(),
+        _ => folded,
+    }
+}
+
 /// Several lists as one: all first entries, then all second ones, so that the teaching order stays.
 pub(crate) fn interleaved(lists: &[Vec<String>]) -> Vec<String> {
     let longest = lists.iter().map(Vec::len).max().unwrap_or(0);
@@ -167,6 +183,16 @@ fn pick(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn subject_leaves_out_what_is_done() {
+        let check = |text: &str, expected: &str| assert_eq!(subject(text), expected);
+        check("Managing Bee Injuries", "bee injuries");
+        check("Handling bee injuries", "bee injuries");
+        check("Spring", "spring");
+        check("King bees", "king bees");
+        check("Сбор мёда", "сбор мёда");
+    }
 
     #[test]
     fn distinct_candidates_are_chosen_in_order() {
