@@ -173,7 +173,8 @@ impl Pieces {
     /// Letters that continue a sentence.
     const fn sentence_letters(self) -> &'static str {
         match self.language {
-            Language::English => "[A-Za-z0-9+#/,:;&'()%_=*$ -]",
+            // Comparisons stand between blanks, so that nothing looks like a tag.
+            Language::English => "(?:[A-Za-z0-9+#/,:;&'()%_=*$ -]| [<>]=? )",
             _ => r#"[^"\\\n\t.!?{}\[\]<>]"#,
         }
     }
@@ -353,6 +354,9 @@ mod tests {
             "Bees live in colonies of many thousands.",
             false,
         );
+        let one = english.sentences_of(1, 1, 25, 170);
+        check(&one, "Write WHERE age > 30 or WHERE age <= 65 after the table.", true);
+        check(&one, "Write <b>WHERE</b> after the name of the table.", false);
         let russian = Pieces::new(Language::Russian);
         check(&russian.phrase(10, 80), "Устройство улья и рамок", true);
         check(
