@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::course;
 use crate::error::StoreError;
+use crate::hint::Hint;
 use crate::json::{from_word, to_text};
 use crate::statement::statements;
 use crate::tier::TierSettings;
@@ -17,7 +18,7 @@ use crate::tx::sealed::Sealed;
 use crate::tx::{SystemTx, TenantTx, Tx};
 
 statements! {
-    RESERVE = "select outcome, current, key from app.reserve_upload($1, $2, $3, $4, $5, $6)";
+    RESERVE = "select outcome, current, key from app.reserve_upload($1, $2, $3, $4, $5, $6, $7)";
     GET_RESERVATION = "select course_id, organization_id, size_bytes, storage_key from upload_reservations
         where id = $1 for update";
     DELETE_RESERVATION = "delete from upload_reservations where id = $1";
@@ -28,14 +29,13 @@ statements! {
             size_bytes)
         values ($1, $2, $3, $4, $5, $6, $7, $8)";
     LIST_DOCUMENTS = "select d.id, d.course_id, d.organization_id, d.filename, d.mime_type, d.size_bytes, d.sha256,
-            d.storage_key, d.status, d.created_at
+            d.storage_key, d.status, d.created_at, d.processed_at, d.error_code, d.error_message
         from documents d where d.course_id = $1 order by d.id";
     GET_DOCUMENT = "select d.id, d.course_id, d.organization_id, d.filename, d.mime_type, d.size_bytes, d.sha256,
-            d.storage_key, d.status, d.created_at
+            d.storage_key, d.status, d.created_at, d.processed_at, d.error_code, d.error_message
         from documents d where d.id = $1";
     DELETE_DOCUMENT = "delete from documents where id = $1";
     IS_REMOVED = "select exists (select from removed_files where storage_key = $1)";
-    SET_STATUS = "update documents set status = $2 where id = $1";
     RELEASE_EXPIRED = "delete from upload_reservations where expires_at < now() returning storage_key";
     LIST_REMOVED = "select storage_key from removed_files order by removed_at limit $1";
     FORGET_REMOVED = "delete from removed_files where storage_key = any($1)";
@@ -67,6 +67,15 @@ impl DocumentStatus {
     }
 }
 
+/// Why a document cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentFailure {
+    /// A stable word, for example `encrypted`.
+    pub code: String,
+    /// What its author can do about it.
+    pub message: String,
+}
+
 /// A document of a course.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
@@ -90,6 +99,10 @@ pub struct Document {
     pub status: DocumentStatus,
     /// When it was uploaded.
     pub created_at: DateTime<Utc>,
+    /// When its text was read.
+    pub processed_at: Option<DateTime<Utc>>,
+    /// Why it cannot be read, where it has failed.
+    pub failure: Option<DocumentFailure>,
 }
 
 /// Room for an upload, for one hour.
@@ -136,6 +149,31 @@ pub async fn reserve_upload(
     size_bytes: u64,
     limits: &TierSettings,
 ) -> Result<UploadReservation, StoreError> {
+    reserve(tx, course_id, None, size_bytes, limits).await
+}
+
+/// Like [`reserve_upload`], for an upload whose file name is known: documents of the same name in the course do not count
+/// against the limit of files, because they go when the new one is read.
+///
+/// # Errors
+/// Those of [`reserve_upload`].
+pub async fn reserve_replacement(
+    tx: &mut TenantTx,
+    course_id: CourseId,
+    filename: &str,
+    size_bytes: u64,
+    limits: &TierSettings,
+) -> Result<UploadReservation, StoreError> {
+    reserve(tx, course_id, Some(filename), size_bytes, limits).await
+}
+
+async fn reserve(
+    tx: &mut TenantTx,
+    course_id: CourseId,
+    filename: Option<&str>,
+    size_bytes: u64,
+    limits: &TierSettings,
+) -> Result<UploadReservation, StoreError> {
     course::check_own_and_elevate(tx, course_id, "only its owner may add documents to a course").await?;
     let id = UploadId::generate();
     let user = tx.actor().user_id;
@@ -147,6 +185,7 @@ pub async fn reserve_upload(
         .bind(size)
         .bind(limits.max_files_per_course.cast_signed())
         .bind(limits.storage_bytes.cast_signed())
+        .bind(filename.map(to_text))
         .fetch_one(tx.connection())
         .await?;
     tx.restore().await?;
@@ -225,6 +264,8 @@ pub async fn finish_upload(
         .bind(id.as_uuid())
         .execute(tx.connection())
         .await?;
+    // Workers read documents, too.
+    tx.hint(Hint::Jobs);
     let document = get_document(tx, document_id).await?;
     Ok(FinishedUpload {
         document,
@@ -285,23 +326,6 @@ pub async fn delete_document(tx: &mut TenantTx, id: DocumentId) -> Result<Option
     Ok(is_removed.then_some(document.storage_key))
 }
 
-/// Notes how far the reading of a document is.
-///
-/// # Errors
-/// [`StoreError`] if the database refuses.
-pub async fn update_status(
-    tx: &mut SystemTx,
-    id: DocumentId,
-    status: DocumentStatus,
-) -> Result<(), StoreError> {
-    sqlx::query(SET_STATUS)
-        .bind(id.as_uuid())
-        .bind(status.as_str())
-        .execute(tx.connection())
-        .await?;
-    Ok(())
-}
-
 /// Gives the room of uploads back whose hour is over. Returns the keys under which bytes may lie.
 ///
 /// # Errors
@@ -348,6 +372,9 @@ struct DocumentRow {
     storage_key: String,
     status: String,
     created_at: DateTime<Utc>,
+    processed_at: Option<DateTime<Utc>>,
+    error_code: Option<String>,
+    error_message: Option<String>,
 }
 
 impl DocumentRow {
@@ -363,6 +390,11 @@ impl DocumentRow {
             storage_key: self.storage_key,
             status: from_word(self.status, "document status")?,
             created_at: self.created_at,
+            processed_at: self.processed_at,
+            failure: self
+                .error_code
+                .zip(self.error_message)
+                .map(|(code, message)| DocumentFailure { code, message }),
         })
     }
 }

@@ -1,7 +1,8 @@
 //! Failures of the store.
 
+use chrono::{DateTime, Utc};
 use domain::error::ErrorKind;
-use domain::id::JobId;
+use domain::id::{DocumentId, JobId};
 use domain::organization::Tier;
 
 use crate::cluster::ClusterError;
@@ -68,6 +69,14 @@ pub enum StoreError {
         /// How many are, if that is the limit that was reached.
         global_active_jobs: Option<u32>,
     },
+    /// The days of the organization's tier are over (service 4.3): nothing new is begun.
+    #[error("the days of the tier '{}' ended at {ended_at}", .tier.as_str())]
+    TierEnded {
+        /// The tier.
+        tier: Tier,
+        /// When its days ended.
+        ended_at: DateTime<Utc>,
+    },
     /// The organization has no room for the file.
     #[error("{used} of {limit} bytes are used, so that {size} more have no room")]
     QuotaExceeded {
@@ -92,6 +101,9 @@ pub enum StoreError {
     /// Another worker has the job now, or it has ended: nothing was written.
     #[error("job {0} is no longer held by this worker")]
     LostLease(JobId),
+    /// Another reads the document now, or it is gone: nothing was written.
+    #[error("document {0} is no longer held by this reader")]
+    LostClaim(DocumentId),
     /// A stored value does not have the shape of its type, or a value cannot be stored.
     #[error("the {what} in the database cannot be read or written")]
     Shape {
@@ -114,10 +126,12 @@ impl StoreError {
             Self::Address(_) | Self::OldServer { .. } | Self::Migrate(_) => ErrorKind::Setup,
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Ambiguous { .. } => ErrorKind::Invalid,
-            Self::Forbidden(_) => ErrorKind::Forbidden,
-            Self::Conflict(_) | Self::Stale { .. } | Self::IllegalTransition(_) | Self::LostLease(_) => {
-                ErrorKind::Conflict
-            }
+            Self::Forbidden(_) | Self::TierEnded { .. } => ErrorKind::Forbidden,
+            Self::Conflict(_)
+            | Self::Stale { .. }
+            | Self::IllegalTransition(_)
+            | Self::LostLease(_)
+            | Self::LostClaim(_) => ErrorKind::Conflict,
             Self::TooManyGenerations { .. } | Self::QuotaExceeded { .. } | Self::TooManyFiles { .. } => {
                 ErrorKind::LimitReached
             }

@@ -5,6 +5,7 @@ use domain::generation::GenerationProgress;
 use domain::id::{CourseId, GenerationId};
 use domain::job::StageJob;
 use domain::lesson::{LessonContent, LessonStatus};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -34,11 +35,31 @@ statements! {
         select $1, c.id, c.organization_id, $3, $4, $5, $6, $7, $8 from courses c where c.id = $2
         on conflict (course_id, lesson_number) do update set generation_id = excluded.generation_id,
             status = excluded.status, content = excluded.content, quality = excluded.quality,
-            word_count = excluded.word_count";
+            word_count = excluded.word_count, stale_since = null, stale_reason = null";
     UPDATE_STATUS = "update lesson_contents set status = $4 where course_id = $1 and lesson_number = $2
         and generation_id = $3 and status not in ('completed', 'needs_review')";
-    LIST_LESSONS = "select lesson_number, generation_id, status, content, word_count, updated_at from lesson_contents
+    LIST_LESSONS = "select lesson_number, generation_id, status, content, word_count, updated_at, stale_since,
+            stale_reason from lesson_contents
         where course_id = $1 order by lesson_number";
+}
+
+/// Why a lesson rests on what has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StaleReason {
+    /// A document that it cites was uploaded anew, and what was cited is not in it any more.
+    SourceChanged,
+    /// A document that it cites was removed.
+    SourceRemoved,
+}
+
+/// That a lesson rests on what has changed since it was written. A new text ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stale {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// Why.
+    pub reason: StaleReason,
 }
 
 /// A lesson's text and where it stands.
@@ -56,6 +77,8 @@ pub struct StoredLesson {
     pub word_count: u32,
     /// When it last changed.
     pub updated_at: DateTime<Utc>,
+    /// Whether its sources have changed since.
+    pub stale: Option<Stale>,
 }
 
 /// Makes one waiting row a lesson, and removes lesson texts of an earlier generation.
@@ -202,10 +225,15 @@ struct LessonRow {
     content: Option<Value>,
     word_count: i32,
     updated_at: DateTime<Utc>,
+    stale_since: Option<DateTime<Utc>>,
+    stale_reason: Option<String>,
 }
 
 impl LessonRow {
     fn into_lesson(self) -> Result<StoredLesson, StoreError> {
+        let stale = self.stale_since.zip(self.stale_reason).map(|(since, reason)| {
+            from_word(reason, "reason of staleness").map(|reason| Stale { since, reason })
+        });
         Ok(StoredLesson {
             lesson_number: self.lesson_number.cast_unsigned(),
             generation_id: self.generation_id.map(GenerationId::from_uuid),
@@ -216,6 +244,7 @@ impl LessonRow {
                 .transpose()?,
             word_count: self.word_count.cast_unsigned(),
             updated_at: self.updated_at,
+            stale: stale.transpose()?,
         })
     }
 }

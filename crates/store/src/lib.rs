@@ -8,36 +8,47 @@ pub mod alert;
 pub mod api_key;
 pub mod audit;
 pub mod checkpoint;
+pub mod chunk;
+pub mod citation;
 pub mod cluster;
 pub mod course;
 pub mod document;
+pub mod embedding;
 pub mod error;
 pub mod event;
 pub mod generation;
 pub mod heartbeat;
 pub mod hint;
+pub mod ingestion;
 pub mod job;
 mod json;
 pub mod lesson;
+mod likeness;
 pub mod metric;
 pub mod model_call;
 pub mod organization;
+pub mod question;
 pub mod queue;
+pub mod search;
 pub mod secret;
 pub mod session;
+pub mod session_cookie;
 mod stable;
 mod statement;
 pub mod statistics;
+pub mod summary;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 pub mod tier;
 pub mod tx;
 pub mod user;
+pub mod vector;
 pub mod version;
 pub mod webhook;
 pub mod worker;
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::user::Actor;
@@ -50,6 +61,7 @@ use error::StoreError;
 use hint::{Channel, Hint, HintSender, Listener};
 use stable::StableIds;
 use tx::{SystemTx, TenantTx};
+use vector::{VectorSearch, Vectors};
 
 /// The schema, compiled into the program.
 pub(crate) static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
@@ -82,6 +94,7 @@ pub struct Store {
     system: PgPool,
     options: PgConnectOptions,
     hints: HintSender,
+    vectors: Arc<Vectors>,
     cluster: Option<Cluster>,
 }
 
@@ -140,6 +153,7 @@ impl Store {
         let options = options.disable_statement_logging();
         let mut connection = PgConnection::connect_with(&options).await?;
         migrate(&mut connection, observer).await?;
+        let vectors = Arc::new(Vectors::set_up(&mut connection).await?);
         connection.close().await?;
         let tenant = pool(&options, TENANT_CONNECTIONS);
         let system = pool(&options, SYSTEM_CONNECTIONS);
@@ -148,6 +162,7 @@ impl Store {
             system,
             hints: HintSender::start(&options),
             options,
+            vectors,
             cluster,
         })
     }
@@ -175,7 +190,14 @@ impl Store {
     }
 
     async fn tenant_try(&self, actor: &Actor, ids: &StableIds) -> Result<TenantTx, StoreError> {
-        TenantTx::begin(&self.tenant, &self.hints, actor, ids.again()).await
+        TenantTx::begin(
+            &self.tenant,
+            &self.hints,
+            actor,
+            ids.again(),
+            Arc::clone(&self.vectors),
+        )
+        .await
     }
 
     /// A transaction of the program itself.
@@ -183,7 +205,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if no connection can be had.
     pub async fn system(&self) -> Result<SystemTx, StoreError> {
-        SystemTx::begin(&self.system, &self.hints).await
+        SystemTx::begin(&self.system, &self.hints, Arc::clone(&self.vectors)).await
     }
 
     /// Runs `work` in a transaction on behalf of `actor` and commits it. When transactions meet or the connection
@@ -248,6 +270,34 @@ impl Store {
     /// The private cluster, when it is used.
     pub const fn cluster(&self) -> Option<&Cluster> {
         self.cluster.as_ref()
+    }
+
+    /// How vectors are searched: what was found when the database was opened.
+    pub fn vector_search(&self) -> &VectorSearch {
+        self.vectors.search()
+    }
+
+    /// Makes sure that vectors of `model` are indexed, where the server has pgvector. The index is made once, beside
+    /// readers and writers, which may take minutes; until then the search is exact. Elsewhere nothing is done.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the index cannot be made.
+    pub async fn prepare_vectors(&self, model: &str, dimensions: usize) -> Result<(), StoreError> {
+        if !self.vectors.has_column() || self.vectors.is_prepared(model) {
+            return Ok(());
+        }
+        let mut connection = PgConnection::connect_with(&self.options).await?;
+        let is_made = vector::hnsw::prepare(&mut connection, model, dimensions).await?;
+        if is_made {
+            // Vectors of the time before the extension was there.
+            sqlx::raw_sql("set role service_role")
+                .execute(&mut connection)
+                .await?;
+            while vector::hnsw::fill_missing(&mut connection, model).await? > 0 {}
+            self.vectors.note_prepared(model);
+        }
+        connection.close().await?;
+        Ok(())
     }
 
     /// The server's version, for example `15.18`.

@@ -4,6 +4,7 @@
 //! itself, across tenants. Connections at rest have the role `anon`, which may do nothing, so a statement outside
 //! of both fails instead of reading everything.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::user::Actor;
@@ -13,6 +14,7 @@ use sqlx::{AssertSqlSafe, Connection, Postgres, Transaction};
 use crate::error::StoreError;
 use crate::hint::{Hint, HintSender, Hints};
 use crate::stable::StableIds;
+use crate::vector::Vectors;
 
 /// Waits between tries of a transaction that failed for a passing reason (service 4.2).
 pub(crate) const RETRY_WAITS: [Duration; 3] = [
@@ -52,6 +54,7 @@ pub struct TenantTx {
     inner: Transaction<'static, Postgres>,
     actor: Actor,
     hints: Hints,
+    vectors: Arc<Vectors>,
     ids: StableIds,
 }
 
@@ -60,6 +63,7 @@ pub struct TenantTx {
 pub struct SystemTx {
     inner: Transaction<'static, Postgres>,
     hints: Hints,
+    vectors: Arc<Vectors>,
 }
 
 /// A transaction of either kind, for queries that make sense in both.
@@ -69,7 +73,12 @@ impl Tx for TenantTx {}
 impl Tx for SystemTx {}
 
 pub(crate) mod sealed {
+    use std::sync::Arc;
+
     use sqlx::postgres::PgConnection;
+
+    use crate::error::StoreError;
+    use crate::vector::Vectors;
 
     /// Keeps the connection inside this crate.
     pub trait Sealed {
@@ -77,6 +86,12 @@ pub(crate) mod sealed {
         fn connection(&mut self) -> &mut PgConnection;
         /// Notes what the others shall hear of once this is committed.
         fn hint(&mut self, hint: crate::hint::Hint);
+        /// What the process knows for searching vectors.
+        fn vectors(&self) -> &Arc<Vectors>;
+        /// Goes on as the program itself, to rank what the person was found to see.
+        fn begin_ranking(&mut self) -> impl Future<Output = Result<(), StoreError>> + Send;
+        /// Ends [`Sealed::begin_ranking`]. After an error it is not needed: the transaction can only be rolled back.
+        fn end_ranking(&mut self) -> impl Future<Output = Result<(), StoreError>> + Send;
     }
 }
 
@@ -88,6 +103,18 @@ impl sealed::Sealed for TenantTx {
     fn hint(&mut self, hint: Hint) {
         self.hints.add(hint);
     }
+
+    fn vectors(&self) -> &Arc<Vectors> {
+        &self.vectors
+    }
+
+    async fn begin_ranking(&mut self) -> Result<(), StoreError> {
+        self.elevate().await
+    }
+
+    async fn end_ranking(&mut self) -> Result<(), StoreError> {
+        self.restore().await
+    }
 }
 
 impl sealed::Sealed for SystemTx {
@@ -98,6 +125,18 @@ impl sealed::Sealed for SystemTx {
     fn hint(&mut self, hint: Hint) {
         self.hints.add(hint);
     }
+
+    fn vectors(&self) -> &Arc<Vectors> {
+        &self.vectors
+    }
+
+    async fn begin_ranking(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn end_ranking(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 impl TenantTx {
@@ -107,6 +146,7 @@ impl TenantTx {
         sender: &HintSender,
         actor: &Actor,
         ids: StableIds,
+        vectors: Arc<Vectors>,
     ) -> Result<Self, StoreError> {
         // Supabase's name for the database role is `role`; ours travels as `user_role`.
         let claims = serde_json::json!({
@@ -125,6 +165,7 @@ impl TenantTx {
             inner,
             actor: *actor,
             hints: sender.hints(),
+            vectors,
             ids,
         })
     }
@@ -171,11 +212,16 @@ impl TenantTx {
 }
 
 impl SystemTx {
-    pub(crate) async fn begin(pool: &PgPool, sender: &HintSender) -> Result<Self, StoreError> {
+    pub(crate) async fn begin(
+        pool: &PgPool,
+        sender: &HintSender,
+        vectors: Arc<Vectors>,
+    ) -> Result<Self, StoreError> {
         let sql = "BEGIN; SELECT set_config('role', 'service_role', true), set_config('app.source', 'worker', true)";
         Ok(Self {
             inner: pool.begin_with(sql).await?,
             hints: sender.hints(),
+            vectors,
         })
     }
 
