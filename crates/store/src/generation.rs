@@ -5,6 +5,7 @@ pub mod lifecycle;
 pub(crate) mod limits;
 pub(crate) mod progress;
 pub(crate) mod regeneration;
+pub mod start;
 
 use chrono::{DateTime, Utc};
 use domain::generation::{GenerationScope, GenerationStatus, Spending};

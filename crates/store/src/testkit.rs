@@ -117,6 +117,25 @@ impl TestDatabase {
     pub async fn superuser(&self) -> Result<PgConnection, StoreError> {
         Ok(PgConnection::connect_with(&self.options).await?)
     }
+
+    /// Runs statements as the superuser, for crates that have no SQL of their own.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database refuses.
+    pub async fn arrange(&self, sql: &str) -> Result<(), StoreError> {
+        run(&self.options, sql.to_owned()).await
+    }
+
+    /// The number that a query gives as the superuser.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database refuses.
+    pub async fn number(&self, sql: &str) -> Result<i64, StoreError> {
+        let mut connection = self.superuser().await?;
+        Ok(sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
+            .fetch_one(&mut connection)
+            .await?)
+    }
 }
 
 impl Drop for TestDatabase {

@@ -1,7 +1,10 @@
 //! The limits of tiers, which superadmins edit while the service runs (service 4.3).
 
+use chrono::{DateTime, Utc};
+use domain::id::OrganizationId;
 use domain::organization::Tier;
 use domain::usage::MicroUsd;
+use domain::user::Role;
 
 use crate::audit::{self, NewAudit};
 use crate::error::StoreError;
@@ -25,6 +28,69 @@ statements! {
             max_files_per_course = $5, storage_bytes = $6, formats = $7, generation_budget_usd_micros = $8,
             trial_days = $9
         where tier = $1";
+    GET_TERM = "select o.tier, o.tier_since, o.tier_since + make_interval(hours => 24 * s.trial_days)
+        from organizations o join tier_settings s on s.tier = o.tier where o.id = $1";
+}
+
+/// For how long an organization has its tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TierTerm {
+    /// The tier.
+    pub tier: Tier,
+    /// Since when the organization has it.
+    pub since: DateTime<Utc>,
+    /// When its days end; `None`: never.
+    pub ends_at: Option<DateTime<Utc>>,
+}
+
+impl TierTerm {
+    /// How many days are left, a begun one counted whole; 0: it has ended. `None`: it does not end.
+    pub fn days_left(&self, now: DateTime<Utc>) -> Option<u32> {
+        let left_ms = u64::try_from((self.ends_at? - now).num_milliseconds()).unwrap_or(0);
+        Some(u32::try_from(left_ms.div_ceil(DAY_MS)).unwrap_or(u32::MAX))
+    }
+}
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// For how long an organization has its tier.
+///
+/// # Errors
+/// [`StoreError::NotFound`] if the organization does not exist or is invisible.
+pub async fn get_tier_term(tx: &mut impl Tx, id: OrganizationId) -> Result<TierTerm, StoreError> {
+    let row: Option<(String, DateTime<Utc>, Option<DateTime<Utc>>)> = sqlx::query_as(GET_TERM)
+        .bind(id.as_uuid())
+        .fetch_optional(tx.connection())
+        .await?;
+    let (tier, since, ends_at) = row.ok_or_else(|| StoreError::NotFound {
+        what: "organization",
+        key: id.to_string(),
+    })?;
+    Ok(TierTerm {
+        tier: from_word(tier, "tier")?,
+        since,
+        ends_at,
+    })
+}
+
+/// Makes sure that the actor's organization may begin something new: that the days of its tier are not over. For a
+/// superadmin no tier ends.
+///
+/// # Errors
+/// [`StoreError::TierEnded`] if they are.
+pub async fn check_tier_lasts(tx: &mut TenantTx, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let actor = *tx.actor();
+    if actor.role == Role::Superadmin {
+        return Ok(());
+    }
+    let term = get_tier_term(tx, actor.organization_id).await?;
+    match term.ends_at {
+        Some(ended_at) if now >= ended_at => Err(StoreError::TierEnded {
+            tier: term.tier,
+            ended_at,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// What an organization of a tier may.

@@ -11,9 +11,7 @@ use crate::tx::TenantTx;
 use crate::tx::sealed::Sealed;
 
 statements! {
-    LOCK_USER = "select id from users where id = $1 for no key update";
-    FIND_BY_KEY = "select course_id, id, first_job_id, first_stage, options ->> 'request_hash' from generations
-        where user_id = $1 and idempotency_key = $2 and first_job_id is not null order by created_at desc limit 1";
+    FIND_BY_KEY = "select course, generation, job, stage, request_hash from app.find_own_start($1)";
 }
 
 /// What the actor's start with this idempotency key gave, if there was one, for starts that make their course, too. It
@@ -27,19 +25,10 @@ pub async fn find_by_idempotency(
     key: &str,
     request_hash: Option<&str>,
 ) -> Result<Option<(CourseId, StartedGeneration)>, StoreError> {
-    let user = tx.actor().user_id;
-    // People may not lock rows of people.
-    tx.elevate().await?;
-    sqlx::query(LOCK_USER)
-        .bind(user.as_uuid())
-        .execute(tx.connection())
-        .await?;
     let row: Option<(Uuid, Uuid, Uuid, String, Option<String>)> = sqlx::query_as(FIND_BY_KEY)
-        .bind(user.as_uuid())
         .bind(to_text(key))
         .fetch_optional(tx.connection())
         .await?;
-    tx.restore().await?;
     let Some((course, generation, job, stage, found_hash)) = row else {
         return Ok(None);
     };

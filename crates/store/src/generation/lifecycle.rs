@@ -21,7 +21,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::progress::{ProgressUpdate, advance, update_progress};
-use super::{Failure, Generation, get_own, limits, regeneration};
+use super::{Failure, Generation, get_own, limits, regeneration, start};
 use crate::course;
 use crate::error::StoreError;
 use crate::hint::Hint;
@@ -35,8 +35,6 @@ use crate::tx::{SystemTx, TenantTx, Tx};
 
 statements! {
     LOCK_USER = "select id from users where id = $1 for no key update";
-    START = "select outcome, generation, job, stage, tier, user_active, global_active
-        from app.start_generation($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'authenticated')";
     REVIVE_GENERATION = "update courses set generation_status = 'pending' where id = $1";
     CLEAR_END = "update generations set cancel_requested = false, error_code = null, error_message = null,
             error_details = null where id = $1";
@@ -110,66 +108,7 @@ pub async fn start_generation(
     tx: &mut TenantTx,
     new: &NewGeneration,
 ) -> Result<StartedGeneration, StoreError> {
-    // The same at every try of the transaction: a start whose commit was done but not heard of is known again.
-    let (generation, job) = (tx.stable_id(), tx.stable_id());
-    let person = tx.actor().user_id;
-    let mut options = to_json(&new.options, "generation options")?;
-    if let Value::Object(fields) = &mut options {
-        fields.insert("scope".to_owned(), to_json(&new.scope, "generation scope")?);
-    }
-    course::check_own_and_elevate(tx, new.course_id, "only its owner may generate a course").await?;
-    let row: StartRow = sqlx::query_as(START)
-        .bind(generation)
-        .bind(job)
-        .bind(new.course_id.as_uuid())
-        .bind(person.as_uuid())
-        .bind(new.budget.0)
-        .bind(new.seed.cast_signed())
-        .bind(options)
-        .bind(new.idempotency_key.as_deref().map(to_text))
-        .bind(new.webhook_url.as_deref().map(to_text))
-        .bind(new.user_limit.map(limits::limit_of))
-        .bind(new.global_limit.map(limits::limit_of))
-        .bind("Инициализация завершена")
-        .fetch_one(tx.connection())
-        .await?;
-    if let (Some(generation), Some(job), Some(stage)) = (row.generation, row.job, row.stage) {
-        let is_new = row.outcome == "started";
-        if is_new {
-            tx.hint(Hint::Jobs);
-            tx.hint(Hint::Progress(new.course_id));
-        }
-        return Ok(StartedGeneration {
-            generation_id: GenerationId::from_uuid(generation),
-            job_id: JobId::from_uuid(job),
-            stage: from_word(stage, "stage")?,
-            is_new,
-        });
-    }
-    tx.restore().await?;
-    Err(match row.outcome.as_str() {
-        "active" => StoreError::generation_active(),
-        "other_request" => StoreError::key_of_another_request(),
-        "unfinished" => StoreError::Conflict("the course has no such finished part to make anew".to_owned()),
-        outcome => {
-            let limits = GenerationLimits {
-                user: new.user_limit,
-                global: new.global_limit,
-            };
-            limits::too_many(outcome, row.tier, row.user_active, row.global_active, limits)?
-        }
-    })
-}
-
-#[derive(sqlx::FromRow)]
-struct StartRow {
-    outcome: String,
-    generation: Option<Uuid>,
-    job: Option<Uuid>,
-    stage: Option<String>,
-    tier: Option<String>,
-    user_active: Option<i32>,
-    global_active: Option<i32>,
+    start::start(tx, new, None).await
 }
 
 /// A generation that goes on.

@@ -10,6 +10,7 @@ use store::course::{self, Course, CourseFilter};
 use store::error::StoreError;
 use store::generation::{self, lifecycle};
 use store::metric::{Event, NewMetric, Severity, insert_metric};
+use store::session_cookie::{self, NewCookie};
 use store::tier::get_tier_settings;
 use store::{api_key, document, session, user, webhook};
 
@@ -224,6 +225,11 @@ async fn full_world() -> World {
             user::set_password_hash(tx, world.owner.user_id, "$argon2id$").await?;
             let at = "2030-01-01T00:00:00Z".parse().unwrap();
             session::insert_session(tx, world.owner.user_id, [1; 32], at).await?;
+            let cookie = NewCookie {
+                token_hash: [1; 32],
+                expires_at: at,
+            };
+            session_cookie::insert_cookie_session(tx, world.owner.user_id, cookie, at).await?;
             let key = CheckpointKey::new(&claimed.job, "p", 1, "00");
             record_checkpoint(tx, &claimed.lease, &key, &1, &[call(&claimed, 1, 1, "accepted")]).await?;
             let metric = NewMetric {
@@ -388,6 +394,7 @@ async fn people_may_call_only_what_is_meant_for_them() {
         [
             "claim_organization",
             "claim_role",
+            "find_own_start",
             "get_generation_summary",
             "guard_new_generation_status",
             "new_progress",

@@ -298,7 +298,8 @@ async fn a_server_process_that_ends_at_any_write_leaves_nothing() {
         );
         writes += 1;
     }
-    assert!(writes >= 8, "{writes} writes");
+    // Slot, generation, course, job, event, and two lines of history.
+    assert!(writes >= 7, "{writes} writes");
 }
 
 /// A course that is made and started in one transaction is there once, also when the answer to its commit is lost.
