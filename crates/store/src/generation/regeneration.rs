@@ -1,5 +1,7 @@
 //! Saving a structure: of a whole course, or of one section within all else (generation 3.6).
 
+use std::borrow::Cow;
+
 use domain::generation::GenerationScope;
 use domain::job::StageJob;
 use domain::structure::CourseStructure;
@@ -27,22 +29,24 @@ pub(super) async fn save_structure(
 ) -> Result<ProgressFacts, StoreError> {
     let (course_id, id) = (job.course_id, job.generation_id);
     let generation = get_generation(tx, id).await?;
-    let count = structure.lesson_count();
     let old: Option<Value> = sqlx::query_scalar(GET_STRUCTURE)
         .bind(course_id.as_uuid())
         .fetch_optional(tx.connection())
         .await?
         .flatten();
-    let (cause, kept) = match (&generation.scope, old) {
+    let (structure, cause, kept) = match (&generation.scope, old) {
         (GenerationScope::Section { number, .. }, Some(old)) => {
             let old: CourseStructure = from_json(old, "structure")?;
-            let kept = lessons_outside(&old, structure, *number);
-            (format!("regeneration of section {number}"), Some(kept))
+            let merged = with_section_of(&old, structure, *number);
+            let kept = lessons_outside(&old, &merged, *number);
+            let cause = format!("regeneration of section {number}");
+            (Cow::Owned(merged), cause, Some(kept))
         }
-        _ => ("generation".to_owned(), None),
+        _ => (Cow::Borrowed(structure), "generation".to_owned(), None),
     };
+    let count = structure.lesson_count();
     let author = Some(generation.user_id);
-    version::save_structure(tx, course_id, structure, &cause, author, Some(id)).await?;
+    version::save_structure(tx, course_id, &structure, &cause, author, Some(id)).await?;
     match &kept {
         Some(kept) => lesson::renumber_lessons(tx, course_id, Some(id), kept, count).await?,
         None => lesson::prepare_lessons(tx, course_id, id, count).await?,
@@ -51,6 +55,21 @@ pub(super) async fn save_structure(
         lessons_total: u32::try_from(count).ok(),
         ..ProgressFacts::default()
     })
+}
+
+/// The present structure with one section of the new one: whatever was changed elsewhere since the new one was begun
+/// stays.
+fn with_section_of(present: &CourseStructure, new: &CourseStructure, number: u32) -> CourseStructure {
+    let place = |structure: &CourseStructure| {
+        let mut sections = structure.sections.iter();
+        sections.position(|section| section.section_number == number)
+    };
+    let mut merged = present.clone();
+    if let (Some(old), Some(made)) = (place(present), place(new)) {
+        merged.sections[old].clone_from(&new.sections[made]);
+        merged.renumber();
+    }
+    merged
 }
 
 /// Old and new numbers of the lessons outside section `number`: those before it keep theirs, those after it move by as
