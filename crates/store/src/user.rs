@@ -78,8 +78,8 @@ pub struct KnownUser {
     pub user_id: UserId,
     /// Their organization's id there and here.
     pub organization_id: OrganizationId,
-    /// Their address.
-    pub email: String,
+    /// Their address, if the provider tells one and knows that it is theirs.
+    pub email: Option<String>,
     /// Their role, which the provider decides unless it was set here.
     pub role: Role,
 }
@@ -229,7 +229,7 @@ pub async fn ensure_user(tx: &mut SystemTx, known: &KnownUser) -> Result<Actor, 
         sqlx::query(ENSURE_USER)
             .bind(known.user_id.as_uuid())
             .bind(known.organization_id.as_uuid())
-            .bind(to_text(&known.email))
+            .bind(address_of(known))
             .bind(known.role.as_str())
             .execute(tx.connection())
             .await?;
@@ -245,13 +245,24 @@ pub async fn ensure_user(tx: &mut SystemTx, known: &KnownUser) -> Result<Actor, 
     let role: String = sqlx::query_scalar(FOLLOW_USER)
         .bind(known.user_id.as_uuid())
         .bind(known.role.as_str())
-        .bind(to_text(&known.email))
+        .bind(known.email.as_deref().map(to_text))
         .fetch_one(tx.connection())
         .await?;
     Ok(Actor {
         role: from_word(role, "role")?,
         ..found
     })
+}
+
+/// Where addresses end that nobody has (RFC 2606): for people of whom no address is known.
+const NO_MAIL: &str = "users.invalid";
+
+/// The address of a new person.
+fn address_of(known: &KnownUser) -> String {
+    known
+        .email
+        .as_deref()
+        .map_or_else(|| format!("{}@{NO_MAIL}", known.user_id), to_text)
 }
 
 /// Whether anybody can sign in by password: false at the first run.

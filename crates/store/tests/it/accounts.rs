@@ -17,10 +17,16 @@ fn noon() -> DateTime<Utc> {
 }
 
 async fn rotate(world: &World, token: u8, next: u8, now: DateTime<Utc>) -> Rotation {
+    rotate_as(world, None, token, next, now).await
+}
+
+async fn rotate_as(world: &World, client: Option<u8>, token: u8, next: u8, now: DateTime<Utc>) -> Rotation {
+    let client = client.map(|client| [client; 32]);
     world
         .store()
         .with_system(async |tx| {
-            session::rotate_session(tx, [token; 32], [next; 32], now, now + Duration::days(30)).await
+            let expires_at = now + Duration::days(30);
+            session::rotate_session(tx, [token; 32], [next; 32], now, expires_at, client).await
         })
         .await
         .unwrap()
@@ -65,6 +71,46 @@ async fn of_two_that_come_at_once_with_one_token_one_is_told() {
     let rotated = [first, second].map(|rotation| matches!(rotation, Rotation::Rotated(_)));
     assert_eq!(rotated.iter().filter(|rotated| **rotated).count(), 1);
     assert!([first, second].contains(&Rotation::Reused));
+}
+
+#[tokio::test]
+async fn a_second_tab_of_the_same_client_is_no_thief_for_ten_seconds() {
+    let world = World::new().await;
+    let rotated = Rotation::Rotated(world.owner);
+    let (browser, other) = (Some(7), Some(8));
+    sign_in(&world, &world.owner, 1).await;
+    assert_eq!(rotate_as(&world, browser, 1, 2, noon()).await, rotated);
+    let soon = noon() + Duration::seconds(10);
+    assert_eq!(rotate_as(&world, browser, 1, 3, soon).await, rotated, "a sibling");
+    // Both tabs go on with their own.
+    assert_eq!(rotate_as(&world, browser, 2, 4, soon).await, rotated);
+    assert_eq!(rotate_as(&world, browser, 3, 5, soon).await, rotated);
+    // The grace is counted from the first use: siblings do not prolong it.
+    let late = noon() + Duration::seconds(11);
+    assert_eq!(rotate_as(&world, browser, 1, 6, late).await, Rotation::Reused);
+    assert_eq!(rotate_as(&world, browser, 4, 7, late).await, Rotation::Unknown);
+
+    for stranger in [other, None] {
+        sign_in(&world, &world.owner, 11).await;
+        assert_eq!(rotate_as(&world, browser, 11, 12, noon()).await, rotated);
+        assert_eq!(rotate_as(&world, stranger, 11, 13, noon()).await, Rotation::Reused);
+        assert_eq!(rotate_as(&world, browser, 12, 14, noon()).await, Rotation::Unknown);
+        forget_tokens(&world).await;
+    }
+    sign_in(&world, &world.owner, 21).await;
+    assert_eq!(rotate(&world, 21, 22, noon()).await, rotated);
+    assert_eq!(
+        rotate(&world, 21, 23, noon()).await,
+        Rotation::Reused,
+        "who shows nothing of itself has no grace"
+    );
+}
+
+async fn forget_tokens(world: &World) {
+    sqlx::query("delete from refresh_tokens")
+        .execute(&mut world.superuser().await)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -217,7 +263,7 @@ async fn a_token_of_an_identity_provider_makes_its_person_known() {
     let known = KnownUser {
         user_id: UserId::generate(),
         organization_id: OrganizationId::generate(),
-        email: "eve@gamma.example".to_owned(),
+        email: Some("eve@gamma.example".to_owned()),
         role: Role::Instructor,
     };
     let ensure = async |known: &KnownUser| {
@@ -257,13 +303,13 @@ async fn a_role_that_was_set_here_is_not_undone_by_a_token() {
     let known = KnownUser {
         user_id: UserId::generate(),
         organization_id: world.owner.organization_id,
-        email: "eve@alpha.example".to_owned(),
+        email: Some("eve@alpha.example".to_owned()),
         role: Role::Superadmin,
     };
     let ensure = async |role: Role, email: &str| {
         let known = KnownUser {
             role,
-            email: email.to_owned(),
+            email: Some(email.to_owned()),
             ..known.clone()
         };
         store
@@ -297,6 +343,31 @@ async fn a_role_that_was_set_here_is_not_undone_by_a_token() {
         .await
         .unwrap();
     assert_eq!(found.email, eve);
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_known_to_be_theirs_is_nobodys() {
+    let world = World::new().await;
+    let store = world.store();
+    let ensure = async |user_id: UserId, email: Option<&str>| {
+        let known = KnownUser {
+            user_id,
+            organization_id: world.owner.organization_id,
+            email: email.map(str::to_owned),
+            role: Role::Instructor,
+        };
+        store
+            .with_system(async |tx| {
+                let actor = user::ensure_user(tx, &known).await?;
+                Ok(user::get_user(tx, actor.user_id).await?.email)
+            })
+            .await
+            .unwrap()
+    };
+    let eve = UserId::generate();
+    assert_eq!(ensure(eve, None).await, format!("{eve}@users.invalid"));
+    assert_eq!(ensure(eve, Some("eve@alpha.example")).await, "eve@alpha.example");
+    assert_eq!(ensure(eve, None).await, "eve@alpha.example", "what was known stays");
 }
 
 #[tokio::test]
