@@ -81,6 +81,14 @@ impl Leadership {
     pub async fn holds(&mut self) -> bool {
         self.connection.ping().await.is_ok()
     }
+
+    /// Ends it at once.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the connection broke, with which it has ended too.
+    pub async fn let_go(self) -> Result<(), StoreError> {
+        Ok(self.connection.close().await?)
+    }
 }
 
 impl Store {

@@ -29,7 +29,7 @@ statements! {
             c.updated_at
         from courses c join generations g on g.id = c.current_generation_id
         where c.generation_status not in ('completed', 'failed', 'cancelled', 'awaiting_review')
-            and c.updated_at < now() - app.stuck_after()
+            and c.updated_at < $1
         order by c.updated_at limit 1000";
     COUNT_ENDS = "select count(*) filter (where status = 'completed'), count(*) from generations
         where finished_at >= $1 and status in ('completed', 'failed')";
@@ -174,7 +174,7 @@ pub struct Metric {
     pub at: DateTime<Utc>,
 }
 
-/// A generation that is active and has not moved for an hour.
+/// A generation that is active and has not moved for some time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StuckGeneration {
     /// Its course.
@@ -250,14 +250,17 @@ pub async fn count_all(tx: &mut SystemTx) -> Result<Vec<(Event, u64)>, StoreErro
         .collect()
 }
 
-/// Generations that are active and have not moved for an hour, those longest still first, at most 1000. Those that wait
+/// Generations that are active and have not moved since then, those longest still first, at most 1000. Those that wait
 /// for their author are not stuck.
 ///
 /// # Errors
 /// [`StoreError`] if the database refuses.
-pub async fn list_stuck(tx: &mut SystemTx) -> Result<Vec<StuckGeneration>, StoreError> {
+pub async fn list_stuck(
+    tx: &mut SystemTx,
+    unmoved_since: DateTime<Utc>,
+) -> Result<Vec<StuckGeneration>, StoreError> {
     let rows: Vec<(Uuid, Uuid, Uuid, String, DateTime<Utc>)> =
-        sqlx::query_as(LIST_STUCK).fetch_all(tx.connection()).await?;
+        sqlx::query_as(LIST_STUCK).bind(unmoved_since).fetch_all(tx.connection()).await?;
     rows.into_iter()
         .map(|(course, generation, organization, status, updated_at)| {
             Ok(StuckGeneration {

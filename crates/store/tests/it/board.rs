@@ -165,6 +165,63 @@ async fn a_promoted_job_starts_next_without_harm_to_other_tenants() {
 }
 
 #[tokio::test]
+async fn queues_are_told_by_tier_stage_and_state_of_what_the_actor_may_see() {
+    let world = World::new().await;
+    let store = world.store();
+    let admin = colleague(store, &world.owner, Role::Admin, "admin@alpha.example").await;
+    let superadmin = person(store, "Operators", Tier::Free, Role::Superadmin).await;
+    let other = person(store, "Beta", Tier::Free, Role::Instructor).await;
+    world.started().await;
+    world.start(world.course("Second").await.id).await.unwrap();
+    let course = course_of(store, &other, "Third").await.id;
+    let foreign = store
+        .with_tenant(&other, async |tx| {
+            lifecycle::start_generation(tx, &new_generation(course)).await
+        })
+        .await
+        .unwrap();
+    world.claim(&world.worker().await).await.unwrap();
+    sqlx::query("update jobs set run_at = now() + interval '1 hour' where id = $1")
+        .bind(foreign.job_id.as_uuid())
+        .execute(&mut world.superuser().await)
+        .await
+        .unwrap();
+    let told = async |actor: &Actor| -> Vec<(Tier, JobState, u64, bool)> {
+        let rows = store
+            .with_tenant(actor, async |tx| job::list_queues(tx, None).await)
+            .await
+            .unwrap();
+        rows.iter()
+            .map(|row| {
+                assert_eq!(row.stage, Stage::Analysis);
+                (row.tier, row.state, row.jobs, row.ready_since.is_some())
+            })
+            .collect()
+    };
+    let own = [
+        (Tier::Standard, JobState::Pending, 1, true),
+        (Tier::Standard, JobState::Running, 1, true),
+    ];
+    assert_eq!(told(&admin).await, own);
+    let all = told(&superadmin).await;
+    assert_eq!(all[0], (Tier::Free, JobState::Pending, 1, false), "its time has not come");
+    assert_eq!(all[1..], own);
+    let free = JobFilter {
+        tier: Some(Tier::Free),
+        ..JobFilter::default()
+    };
+    let listed = store
+        .with_tenant(&superadmin, async |tx| job::list_jobs(tx, &free, None, 10).await)
+        .await
+        .unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(
+        (listed[0].id, listed[0].organization_name.as_str(), listed[0].tier),
+        (foreign.job_id, "Beta", Tier::Free)
+    );
+}
+
+#[tokio::test]
 async fn figures_tell_of_the_queue_and_its_workers() {
     let world = World::new().await;
     let store = world.store();
@@ -240,7 +297,7 @@ async fn metrics_are_listed_counted_and_kept_apart() {
             Ok((
                 metric::count_since(tx, Event::ModelFallback, long_ago()).await?,
                 metric::count_all(tx).await?,
-                metric::list_stuck(tx).await?,
+                metric::list_stuck(tx, long_ago()).await?,
             ))
         })
         .await
@@ -249,23 +306,28 @@ async fn metrics_are_listed_counted_and_kept_apart() {
 }
 
 #[tokio::test]
-async fn what_does_not_move_for_an_hour_is_stuck() {
+async fn what_does_not_move_for_as_long_as_is_said_is_stuck() {
     let world = World::new().await;
     let (course, started) = world.started().await;
     let mut connection = world.superuser().await;
     sqlx::raw_sql(
         "alter table courses disable trigger courses_touch;
-         update courses set updated_at = now() - interval '2 hours';
+         update courses set updated_at = '2026-06-01 12:00Z';
          alter table courses enable trigger courses_touch;",
     )
     .execute(&mut connection)
     .await
     .unwrap();
-    let stuck = world
-        .store()
-        .with_system(async |tx| metric::list_stuck(tx).await)
-        .await
-        .unwrap();
+    let stuck_since = async |moment: &str| {
+        let moment: DateTime<Utc> = moment.parse().unwrap();
+        world
+            .store()
+            .with_system(async |tx| metric::list_stuck(tx, moment).await)
+            .await
+            .unwrap()
+    };
+    assert_eq!(stuck_since("2026-06-01T11:59:59Z").await, []);
+    let stuck = stuck_since("2026-06-01T12:00:01Z").await;
     assert_eq!(stuck.len(), 1);
     assert_eq!(
         (stuck[0].course_id, stuck[0].generation_id),
