@@ -20,18 +20,26 @@ use crate::tx::TenantTx;
 use crate::tx::sealed::Sealed;
 
 statements! {
-    LIST_JOBS = "select j.id, j.organization_id, j.user_id, j.course_id, c.title as course_title, j.generation_id,
-            j.stage, j.priority, j.position, j.state, j.attempt, j.max_attempts, j.run_at, j.worker_id, j.lease_until,
-            j.cancel_requested, j.last_error, j.created_at, j.started_at, j.finished_at
-        from jobs j join courses c on c.id = j.course_id
+    LIST_JOBS = "select j.id, j.organization_id, o.name as organization_name, o.tier, j.user_id, j.course_id,
+            c.title as course_title, j.generation_id, j.stage, j.priority, j.position, j.state, j.attempt, j.max_attempts,
+            j.run_at, j.worker_id, j.lease_until, j.cancel_requested, j.last_error, j.created_at, j.started_at,
+            j.finished_at
+        from jobs j join courses c on c.id = j.course_id join organizations o on o.id = j.organization_id
         where ($1::text is null or j.state = $1) and ($2::text is null or j.stage = $2)
             and ($3::uuid is null or j.course_id = $3) and ($4::uuid is null or j.organization_id = $4)
-            and ($5::uuid is null or j.id < $5)
+            and ($5::uuid is null or j.id < $5) and ($7::text is null or o.tier = $7)
         order by j.id desc limit $6";
-    GET_JOB = "select j.id, j.organization_id, j.user_id, j.course_id, c.title as course_title, j.generation_id,
-            j.stage, j.priority, j.position, j.state, j.attempt, j.max_attempts, j.run_at, j.worker_id, j.lease_until,
-            j.cancel_requested, j.last_error, j.created_at, j.started_at, j.finished_at
-        from jobs j join courses c on c.id = j.course_id where j.id = $1";
+    // Of what has ended, a day: that is what an admin who looks in every morning has not seen yet.
+    LIST_QUEUES = "select o.tier, j.stage, j.state, count(*), min(j.run_at) filter (where j.run_at <= now())
+        from jobs j join organizations o on o.id = j.organization_id
+        where ($1::uuid is null or j.organization_id = $1) and (j.state in ('pending', 'running')
+            or j.state in ('succeeded', 'dead', 'cancelled') and j.finished_at > now() - interval '1 day')
+        group by o.tier, j.stage, j.state";
+    GET_JOB = "select j.id, j.organization_id, o.name as organization_name, o.tier, j.user_id, j.course_id,
+            c.title as course_title, j.generation_id, j.stage, j.priority, j.position, j.state, j.attempt, j.max_attempts,
+            j.run_at, j.worker_id, j.lease_until, j.cancel_requested, j.last_error, j.created_at, j.started_at,
+            j.finished_at
+        from jobs j join courses c on c.id = j.course_id join organizations o on o.id = j.organization_id where j.id = $1";
     RUN_NOW = "update jobs set run_at = now(), max_attempts = greatest(max_attempts, attempt + 3)
         where id = $1 and state = 'pending'";
     // First of all that wait.
@@ -101,6 +109,10 @@ pub struct JobRow {
     pub id: JobId,
     /// Its tenant.
     pub organization_id: OrganizationId,
+    /// The tenant's name.
+    pub organization_name: String,
+    /// The tenant's tier.
+    pub tier: Tier,
     /// Who asked for it.
     pub user_id: UserId,
     /// Its course.
@@ -150,6 +162,23 @@ pub struct JobFilter {
     pub course: Option<CourseId>,
     /// Of this tenant.
     pub organization: Option<OrganizationId>,
+    /// Of tenants of this tier.
+    pub tier: Option<Tier>,
+}
+
+/// The jobs of one tier and stage that are in one state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueRow {
+    /// The tier of their tenants.
+    pub tier: Tier,
+    /// What they do.
+    pub stage: Stage,
+    /// Where they stand.
+    pub state: JobState,
+    /// How many there are; of ended ones, those of the last day.
+    pub jobs: u64,
+    /// Since when the first of them could have been started; `None`: all have to wait for their time.
+    pub ready_since: Option<DateTime<Utc>>,
 }
 
 /// The jobs that the actor may see, the newest first: instructors those of their courses, admins those of their
@@ -170,9 +199,39 @@ pub async fn list_jobs(
         .bind(filter.organization.map(OrganizationId::as_uuid))
         .bind(before.map(JobId::as_uuid))
         .bind(i64::from(limit))
+        .bind(filter.tier.map(Tier::as_str))
         .fetch_all(tx.connection())
         .await?;
     rows.into_iter().map(Row::into_job).collect()
+}
+
+/// How many jobs that the actor may see stand where: of one tenant or of all, in the order of tiers, stages, states.
+///
+/// # Errors
+/// [`StoreError`] if the database refuses.
+pub async fn list_queues(
+    tx: &mut TenantTx,
+    organization: Option<OrganizationId>,
+) -> Result<Vec<QueueRow>, StoreError> {
+    let rows: Vec<(String, String, String, i64, Option<DateTime<Utc>>)> = sqlx::query_as(LIST_QUEUES)
+        .bind(organization.map(OrganizationId::as_uuid))
+        .fetch_all(tx.connection())
+        .await?;
+    let rows = rows.into_iter().map(|(tier, stage, state, jobs, ready_since)| {
+        Ok(QueueRow {
+            tier: from_word(tier, "tier")?,
+            stage: from_word(stage, "stage")?,
+            state: from_word(state, "job state")?,
+            jobs: jobs.cast_unsigned(),
+            ready_since,
+        })
+    });
+    let mut rows = rows.collect::<Result<Vec<_>, StoreError>>()?;
+    rows.sort_by_key(|row| {
+        let tier = Tier::ALL.iter().position(|tier| *tier == row.tier);
+        (tier, row.stage, row.state)
+    });
+    Ok(rows)
 }
 
 /// The job.
@@ -331,6 +390,8 @@ async fn note(tx: &mut TenantTx, action: &str, job: &JobRow) -> Result<(), Store
 struct Row {
     id: Uuid,
     organization_id: Uuid,
+    organization_name: String,
+    tier: String,
     user_id: Uuid,
     course_id: Uuid,
     course_title: String,
@@ -356,6 +417,8 @@ impl Row {
         Ok(JobRow {
             id: JobId::from_uuid(self.id),
             organization_id: OrganizationId::from_uuid(self.organization_id),
+            organization_name: self.organization_name,
+            tier: from_word(self.tier, "tier")?,
             user_id: UserId::from_uuid(self.user_id),
             course_id: CourseId::from_uuid(self.course_id),
             course_title: self.course_title,

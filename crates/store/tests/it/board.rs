@@ -204,7 +204,11 @@ async fn queues_are_told_by_tier_stage_and_state_of_what_the_actor_may_see() {
     ];
     assert_eq!(told(&admin).await, own);
     let all = told(&superadmin).await;
-    assert_eq!(all[0], (Tier::Free, JobState::Pending, 1, false), "its time has not come");
+    assert_eq!(
+        all[0],
+        (Tier::Free, JobState::Pending, 1, false),
+        "its time has not come"
+    );
     assert_eq!(all[1..], own);
     let free = JobFilter {
         tier: Some(Tier::Free),
