@@ -20,6 +20,8 @@ use domain::analysis::AnalysisResult;
 use domain::course::CourseInputs;
 use domain::document::CitedSource;
 use domain::error::ErrorKind;
+mod scorm;
+mod sources;
 use domain::generation::GenerationMetadata;
 use domain::lesson::LessonContent;
 use domain::quality::QualityReport;

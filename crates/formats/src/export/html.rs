@@ -10,6 +10,8 @@ use sha2::{Digest, Sha256};
 use self::page::CoursePage;
 use super::{CourseView, ExportError};
 
+mod cited;
+mod grounding;
 mod page;
 
 /// The page's style sheet, inlined. Its hash stands in the content security policy.

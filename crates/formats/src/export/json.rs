@@ -32,6 +32,7 @@ fn document(course: &CourseView<'_>) -> CourseDocument {
         notice: course.notice.map(str::to_owned),
         analysis: course.analysis.cloned(),
         lessons,
+        sources: course.sources.to_vec(),
         metadata: course.metadata.cloned(),
         quality: course.quality.cloned(),
         ..CourseDocument::new(course.inputs.clone(), course.structure.clone())

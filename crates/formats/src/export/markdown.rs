@@ -7,6 +7,7 @@ use domain::structure::{Lesson, Section};
 use serde_json::json;
 
 use super::prose::{self, NO_HEADINGS, Place};
+use super::sources::{self, LessonSources, Sources};
 use super::words::{self, Words};
 use super::{CourseView, ExportError, inline};
 
@@ -119,7 +120,22 @@ fn opening(course: &CourseView<'_>) -> Blocks {
     if let Some(notice) = course.notice {
         blocks.remark(notice);
     }
+    unused_documents(&mut blocks, course);
     blocks
+}
+
+/// Documents that no lesson uses are said before all else.
+fn unused_documents(blocks: &mut Blocks, course: &CourseView<'_>) {
+    let report = course.quality.and_then(|quality| quality.grounding.as_ref());
+    let Some(report) = report.filter(|report| !report.unused_documents.is_empty()) else {
+        return;
+    };
+    blocks.remark(Words::of(course.inputs.language).unused_documents);
+    let lines = report
+        .unused_documents
+        .iter()
+        .map(|unused| format!("{}: {}", unused.name, unused.reason));
+    blocks.list(lines.collect::<Vec<_>>().iter().map(String::as_str));
 }
 
 /// The table of contents. The anchors are those that GitHub and most renderers give to headings; they depend on every
@@ -149,12 +165,15 @@ fn contents(opening: &Blocks, body: &Blocks, words: &Words) -> String {
 fn body(course: &CourseView<'_>, words: &Words) -> Blocks {
     let mut blocks = Blocks::default();
     overview(&mut blocks, course, words);
+    let sources = Sources::of(course.sources);
     for section in &course.structure.sections {
         section_head(&mut blocks, section, words);
         for lesson in &section.lessons {
             lesson_head(&mut blocks, lesson, words);
             match course.lessons.get(&lesson.lesson_number) {
-                Some(content) => lesson_text(&mut blocks, lesson, content, words),
+                Some(content) => {
+                    lesson_text(&mut blocks, lesson, content, &sources.of_lesson(content), words);
+                }
                 None => lesson_plan(&mut blocks, lesson, words),
             }
         }
@@ -237,7 +256,13 @@ fn lesson_plan(blocks: &mut Blocks, lesson: &Lesson, words: &Words) {
     }
 }
 
-fn lesson_text(blocks: &mut Blocks, lesson: &Lesson, content: &LessonContent, words: &Words) {
+fn lesson_text(
+    blocks: &mut Blocks,
+    lesson: &Lesson,
+    content: &LessonContent,
+    cited: &LessonSources<'_>,
+    words: &Words,
+) {
     if matches!(content.status, LessonStatus::NeedsReview) {
         blocks.remark(words.needs_review);
         blocks.list(words::failed_checks(&content.quality.checks));
@@ -246,6 +271,11 @@ fn lesson_text(blocks: &mut Blocks, lesson: &Lesson, content: &LessonContent, wo
     for block in &content.blocks {
         blocks.heading(4, &block.title);
         blocks.body(&block.body, BODY_HEADING, &block.title);
+        let numbers = cited.numbers(block);
+        if !numbers.is_empty() {
+            let numbers: Vec<_> = numbers.iter().map(|number| format!("\\[{number}\\]")).collect();
+            blocks.raw(format!("*{}:* {}", words.sources, numbers.join(" ")));
+        }
     }
     for example in &content.examples {
         blocks.heading(4, &format!("{}: {}", words.example, example.title));
@@ -268,6 +298,30 @@ fn lesson_text(blocks: &mut Blocks, lesson: &Lesson, content: &LessonContent, wo
         blocks.heading(4, words.further_reading);
         blocks.raw(list_of_bodies(&content.further_reading));
     }
+    source_list(blocks, cited, words);
+}
+
+/// The sources of a lesson under the numbers that its blocks have named.
+fn source_list(blocks: &mut Blocks, cited: &LessonSources<'_>, words: &Words) {
+    if cited.list().is_empty() {
+        return;
+    }
+    blocks.heading(4, words.sources);
+    let items = cited.list().iter().zip(1..).map(|(source, number)| {
+        let place = sources::place(source, words);
+        let name = if place.is_empty() {
+            source.document.clone()
+        } else {
+            format!("{}, {place}", source.document)
+        };
+        let item = format!(
+            "{}\n\n> {}",
+            inline::markdown(&name),
+            inline::markdown(&source.excerpt)
+        );
+        list_item(&format!("{number}. "), &item)
+    });
+    blocks.raw(items.collect::<Vec<_>>().join("\n\n"));
 }
 
 fn exercise_text(blocks: &mut Blocks, exercise: &WorkedExercise, words: &Words) {

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::DateTime;
 use domain::course::CourseInputs;
+use domain::document::CitedSource;
+use domain::id::CourseId;
 use domain::lesson::LessonContent;
+use domain::quality::QualityReport;
 use domain::structure::CourseStructure;
 use serde::Deserialize;
 
@@ -24,6 +27,12 @@ pub struct Sample {
     pub lessons: BTreeMap<u32, LessonContent>,
     /// What the reader should know.
     pub notice: Option<String>,
+    /// What the lessons cite.
+    #[serde(default)]
+    pub sources: Vec<CitedSource>,
+    /// What the lessons rest on.
+    #[serde(default)]
+    pub quality: Option<QualityReport>,
 }
 
 impl Sample {
@@ -43,12 +52,12 @@ impl Sample {
             inputs: &self.inputs,
             structure: &self.structure,
             lessons: &self.lessons,
-            sources: &[],
+            sources: &self.sources,
             notice: self.notice.as_deref(),
             generated_at: DateTime::from_timestamp(MADE_AT_SECS, 0).unwrap_or_default(),
             analysis: None,
             metadata: None,
-            quality: None,
+            quality: self.quality.as_ref(),
         }
     }
 

@@ -55,6 +55,14 @@ fn hostile() -> Sample {
     }
     sample.notice = Some(HOSTILE.to_owned());
     sample
+    let mut quality = serde_json::to_value(&sample.quality).unwrap();
+    for part in ["grounding", "documents"] {
+        poison(&mut quality[part], "");
+    }
+    sample.quality = serde_json::from_value(quality).unwrap();
+    let mut sources = serde_json::to_value(&sample.sources).unwrap();
+    poison(&mut sources, "");
+    sample.sources = serde_json::from_value(sources).unwrap();
 }
 
 /// A start tag of a page: its name and attributes. Texts hold no literal `<`, attributes no literal `>`.
@@ -420,6 +428,35 @@ fn quality_is_shown_where_it_is_known() {
 
 #[test]
 fn json_follows_the_published_schema_and_comes_back_whole() {
+#[test]
+fn every_citation_leads_to_its_source_and_back() {
+    let sample = Sample::english();
+    let html = text(Format::Html, &sample.view());
+    assert_eq!(html.matches("<section class=\"sources\"").count(), 2);
+    assert!(html.contains(r##"<a id="lesson-1-block-3-cites-3" href="#lesson-1-source-3" aria-label="Source 3">3</a>"##));
+    assert!(html.contains(r##"href="#lesson-1-block-1-cites-1" aria-label="Back to the text""##));
+    let markdown = text(Format::Markdown, &sample.view());
+    assert!(markdown.contains("*Sources:* \\[1\\] \\[3\\]"));
+    assert!(markdown.contains("1. Team handbook.pdf, pp.\u{a0}4–5, Version control › Where a change lives"));
+    let mut view = sample.view();
+    view.sources = &[];
+    assert!(!text(Format::Html, &view).contains("class=\"sources\""));
+    assert!(!text(Format::Markdown, &view).contains("*Sources:*"));
+}
+
+#[test]
+fn unused_documents_are_said_at_the_top() {
+    let sample = Sample::english();
+    for format in [Format::Html, Format::Markdown] {
+        let text = text(format, &sample.view());
+        let (unused, overview) = (
+            text.find("Old slides.pptx").unwrap(),
+            text.find("About this course").unwrap(),
+        );
+        assert!(unused < overview, "{format:?}");
+    }
+}
+
     let (_, schema) = domain::schema::published_schemas()
         .into_iter()
         .find(|(name, _)| *name == "course-export")

@@ -5,8 +5,11 @@ use domain::language::Language;
 use domain::lesson::{LessonContent, LessonStatus, QuestionType, QuizQuestion, WorkedExercise};
 use domain::structure::{CourseStructure, Lesson};
 
+use super::cited::{Citations, SourcePart};
+use super::grounding::GroundingPart;
 use crate::export::inline::{self, SafeHtml};
 use crate::export::prose::{self, NO_HEADINGS, Place};
+use crate::export::sources::Sources;
 use crate::export::words::{self, Words};
 use crate::export::{CourseView, file_name};
 
@@ -40,6 +43,7 @@ pub(super) struct CoursePage<'a> {
     written: usize,
     lessons_total: usize,
     quality: Option<String>,
+    grounding: Option<GroundingPart>,
 }
 
 /// A section of the page.
@@ -91,6 +95,7 @@ struct WrittenBody<'a> {
     quiz: Vec<QuestionPart>,
     summary: SafeHtml,
     further_reading: Vec<SafeHtml>,
+    sources: Vec<SourcePart>,
     /// What a reviewer should look at; `None` where nothing waits for a review.
     review: Option<Vec<&'a str>>,
 }
@@ -182,6 +187,7 @@ impl<'a> CoursePage<'a> {
                 .and_then(|report| report.scores.as_ref())
                 .or(course.metadata.map(|metadata| &metadata.quality_scores))
                 .map(|scores| format!("{:.2}", scores.overall)),
+            grounding: GroundingPart::of(course),
         }
     }
 
@@ -208,20 +214,29 @@ fn sections<'a>(course: &CourseView<'a>, words: &'static Words) -> Vec<SectionPa
             title: inline::html(&lesson.lesson_title),
         })
     };
+    let sources = Sources::of(course.sources);
     let mut index = 0;
     let mut parts = Vec::with_capacity(course.structure.sections.len());
     for (section, number) in course.structure.sections.iter().zip(1..) {
         let mut lessons = Vec::with_capacity(section.lessons.len());
         for lesson in &section.lessons {
+            // Counted here: anchors stay distinct even if the numbers of an edited structure are not.
+            let number = index + 1;
+            let body = match course.lessons.get(&lesson.lesson_number) {
+                Some(content) => {
+                    let citations = Citations::of(content, &sources, number, words);
+                    written_body(lesson, content, &citations, words)
+                }
+                None => planned_body(lesson, words),
+            };
             lessons.push(LessonPart {
-                // Counted here: anchors stay distinct even if the numbers of an edited structure are not.
-                number: index + 1,
+                number,
                 title: inline::html(&lesson.lesson_title),
                 duration: words.minutes(lesson.estimated_duration_minutes),
                 objectives: inline::html_all(&lesson.lesson_objectives),
                 previous: neighbour(index.checked_sub(1)),
                 next: neighbour(Some(index + 1)),
-                body: lesson_body(lesson, course.lessons.get(&lesson.lesson_number), words),
+                body,
             });
             index += 1;
         }
@@ -242,34 +257,37 @@ fn sections<'a>(course: &CourseView<'a>, words: &'static Words) -> Vec<SectionPa
     parts
 }
 
-fn lesson_body<'a>(
+fn planned_body<'a>(lesson: &'a Lesson, words: &'static Words) -> Body<'a> {
+    Body::Planned {
+        topics: inline::html_all(&lesson.key_topics),
+        exercises: lesson
+            .practical_exercises
+            .iter()
+            .map(|exercise| PlannedExercise {
+                kind: words.exercise_name(exercise.exercise_type),
+                title: inline::html(&exercise.exercise_title),
+                description: inline::html(&exercise.exercise_description),
+            })
+            .collect(),
+    }
+}
+
+fn written_body<'a>(
     lesson: &'a Lesson,
-    content: Option<&'a LessonContent>,
+    content: &'a LessonContent,
+    citations: &Citations<'_>,
     words: &'static Words,
 ) -> Body<'a> {
-    let Some(content) = content else {
-        return Body::Planned {
-            topics: inline::html_all(&lesson.key_topics),
-            exercises: lesson
-                .practical_exercises
-                .iter()
-                .map(|exercise| PlannedExercise {
-                    kind: words.exercise_name(exercise.exercise_type),
-                    title: inline::html(&exercise.exercise_title),
-                    description: inline::html(&exercise.exercise_description),
-                })
-                .collect(),
-        };
-    };
     let waits = matches!(content.status, LessonStatus::NeedsReview);
     Body::Written(Box::new(WrittenBody {
         introduction: body(&content.introduction, BODY_HEADING - 1, &lesson.lesson_title),
         blocks: content
             .blocks
             .iter()
-            .map(|block| Titled {
+            .zip(1..)
+            .map(|(block, number)| Titled {
                 title: inline::html(&block.title),
-                body: body(&block.body, BODY_HEADING, &block.title),
+                body: citations.marked(&body(&block.body, BODY_HEADING, &block.title), block, number),
             })
             .collect(),
         examples: content
@@ -292,6 +310,7 @@ fn lesson_body<'a>(
             .iter()
             .map(|text| body(text, NO_HEADINGS, ""))
             .collect(),
+        sources: citations.list(content),
         review: waits.then(|| words::failed_checks(&content.quality.checks).collect()),
     }))
 }
