@@ -19,4 +19,5 @@ pub mod response;
 pub mod retry;
 pub mod route;
 pub mod structured;
+pub mod vector_index;
 pub mod weights;
