@@ -5,9 +5,9 @@ const STEM_MAX: usize = 80;
 /// The name of a course whose title has no letter or digit.
 const STEM_DEFAULT: &str = "course";
 
-/// A name of ASCII lower-case letters, digits and hyphens; other scripts are transliterated.
-pub(super) fn file_name(title: &str, extension: &str) -> String {
-    format!("{}.{extension}", stem(title))
+/// A name of ASCII lower-case letters, digits and hyphens, then `ending`; other scripts are transliterated.
+pub(super) fn file_name(title: &str, ending: &str) -> String {
+    format!("{}{ending}", stem(title))
 }
 
 /// The name without its extension.
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     fn check(title: &str, expected: &str) {
-        assert_eq!(file_name(title, "html"), expected, "{title}");
+        assert_eq!(file_name(title, ".html"), expected, "{title}");
     }
 
     #[test]

@@ -19,20 +19,22 @@ const MADE_AT_SECS: i64 = 1_772_703_000;
 /// A course with everything that a view refers to.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Sample {
+    /// Whose exports these are.
+    pub id: CourseId,
     /// What was asked for.
     pub inputs: CourseInputs,
     /// Ten lessons in a few sections.
     pub structure: CourseStructure,
     /// Some of them written.
     pub lessons: BTreeMap<u32, LessonContent>,
-    /// What the reader should know.
-    pub notice: Option<String>,
     /// What the lessons cite.
     #[serde(default)]
     pub sources: Vec<CitedSource>,
     /// What the lessons rest on.
     #[serde(default)]
     pub quality: Option<QualityReport>,
+    /// What the reader should know.
+    pub notice: Option<String>,
 }
 
 impl Sample {
@@ -49,6 +51,7 @@ impl Sample {
     /// The view that exports take.
     pub fn view(&self) -> CourseView<'_> {
         CourseView {
+            id: self.id,
             inputs: &self.inputs,
             structure: &self.structure,
             lessons: &self.lessons,
