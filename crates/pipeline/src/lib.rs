@@ -3,6 +3,7 @@
 //! [`Pipeline::run_job`] is the one door. It runs one stage of one generation and writes its end: result, state,
 //! progress and the next job in one transaction, fenced by the job's lease.
 
+pub mod ask;
 mod attempts;
 mod context;
 mod data;

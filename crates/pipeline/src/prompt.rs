@@ -29,6 +29,7 @@ const FILES: &[(&str, &str)] = prompt_files![
     "content_lesson",
     "ladder_feedback",
     "ladder_fields",
+    "ask_documents",
     "small_area",
     "small_areas",
     "small_block",
