@@ -2,16 +2,20 @@
 
 mod api;
 mod api_key;
+mod ask;
 mod bench;
 mod completions;
 mod create;
 mod doctor;
+mod documents;
 mod export;
 mod list;
+mod local_files;
 mod models;
 mod organization;
 mod output;
 mod providers;
+mod regenerate;
 mod resume;
 mod run;
 mod schema;
@@ -68,6 +72,12 @@ enum Command {
     Create(Box<create::Create>),
     /// Continue a generation that was interrupted, failed, out of budget or paused
     Resume(resume::Resume),
+    /// Make a part of a course anew: lessons whose documents have changed, a section, a lesson
+    Regenerate(regenerate::Regenerate),
+    /// Ask what the documents of a course say
+    Ask(ask::Ask),
+    /// Show, add, replace or remove the documents of a course
+    Documents(documents::Documents),
     /// List the courses
     List(list::List),
     /// Serve the API, with a worker in the same process
@@ -137,6 +147,9 @@ async fn dispatch(command: Command, config: &Config) -> Result<Exit, Failure> {
     match command {
         Command::Create(create) => Box::pin(create.run(config)).await,
         Command::Resume(resume) => Box::pin(resume.run(config)).await,
+        Command::Regenerate(regenerate) => Box::pin(regenerate.run(config)).await,
+        Command::Ask(ask) => Box::pin(ask.run(config)).await,
+        Command::Documents(documents) => Box::pin(documents.run(config)).await,
         Command::Serve(serve) => Box::pin(serve.run(config)).await,
         Command::Worker(worker) => Box::pin(worker.run(config)).await,
         Command::List(list) => list.run(config).await,

@@ -114,6 +114,13 @@ impl Failure {
         failure
     }
 
+    /// Adds a cause.
+    #[must_use]
+    pub(crate) fn because(mut self, cause: impl Into<String>) -> Self {
+        self.causes.push(cause.into());
+        self
+    }
+
     /// Adds a sentence on what to do.
     #[must_use]
     pub(crate) fn advice(mut self, sentence: impl Into<String>) -> Self {

@@ -5,9 +5,14 @@ pub(crate) mod estimates;
 pub(crate) mod progress;
 mod tiers;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use domain::clock::Clock;
+use llm::gateway::Models;
+use llm::vector_index::VectorIndex;
+use pipeline::event::Unwatched;
+use pipeline::ingest::DocumentReader;
+use pipeline::{Pipeline, Services};
 use store::Store;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -15,9 +20,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Authenticator;
 use crate::config::Config;
+use crate::extraction::document_reader;
 use crate::failure::Failure;
 use crate::metrics::Metrics;
 use crate::upload::{Uploads, open_blobs};
+use crate::wiring::vector_index;
+use crate::worker::ModelSet;
 use capacity::CapacityCache;
 use estimates::Estimates;
 use progress::ProgressHub;
@@ -39,6 +47,12 @@ pub(crate) struct Service {
     pub(crate) auth: Authenticator,
     /// Takes files in.
     pub(crate) uploads: Uploads,
+    /// Reads documents.
+    pub(crate) documents: Arc<dyn DocumentReader>,
+    /// A second index of documents, where one is configured.
+    pub(crate) vector_index: Option<Arc<dyn VectorIndex>>,
+    /// The models of this process, for questions to documents; a worker in it has the same.
+    models: OnceLock<Arc<ModelSet>>,
     /// The limits of tiers.
     pub(crate) tiers: TierCache,
     /// What the workers can do at once.
@@ -71,7 +85,16 @@ impl Service {
         let blobs = open_blobs(&config)?;
         let service = Arc::new(Self {
             auth: Authenticator::start(&config, Arc::clone(&store), Arc::clone(&clock)).await?,
-            uploads: Uploads::new(&config, Arc::clone(&store), blobs, tasks.clone())?,
+            uploads: Uploads::new(
+                &config,
+                Arc::clone(&store),
+                Arc::clone(&blobs),
+                Arc::clone(&clock),
+                tasks.clone(),
+            )?,
+            documents: document_reader(&config, blobs),
+            vector_index: vector_index(&config)?,
+            models: OnceLock::new(),
             tiers: TierCache::default(),
             capacity: CapacityCache::default(),
             estimates: Estimates::default(),
@@ -86,5 +109,44 @@ impl Service {
         });
         service.tasks.spawn(progress::listen(Arc::clone(&service)));
         Ok(service)
+    }
+
+    /// From now on these models answer questions to documents. The first call counts.
+    pub(crate) fn use_models(&self, models: Arc<ModelSet>) {
+        if self.models.set(models).is_err() {
+            tracing::warn!("the models of this process were named twice");
+        }
+    }
+
+    /// What finds and answers in documents. The first caller makes the models.
+    ///
+    /// # Errors
+    /// [`Failure`] if this process has none, or they cannot be made.
+    pub(crate) async fn pipeline(&self, stop: &CancellationToken) -> Result<Pipeline, Failure> {
+        self.pipeline_of(self.models()?.get(stop).await?)
+    }
+
+    /// What finds in documents: no language model is fetched for it.
+    ///
+    /// # Errors
+    /// As [`Service::pipeline`].
+    pub(crate) async fn pipeline_for_search(&self, stop: &CancellationToken) -> Result<Pipeline, Failure> {
+        self.pipeline_of(self.models()?.get_for_search(stop).await?)
+    }
+
+    fn models(&self) -> Result<&ModelSet, Failure> {
+        let models = self.models.get().map(|models| &**models);
+        models.ok_or_else(|| Failure::setup("this process has no models"))
+    }
+
+    fn pipeline_of(&self, models: &Models) -> Result<Pipeline, Failure> {
+        Ok(Pipeline::new(Services {
+            store: Arc::clone(&self.store),
+            models: models.clone(),
+            clock: Arc::clone(&self.clock),
+            observer: Arc::new(Unwatched),
+            documents: Arc::clone(&self.documents),
+            vector_index: self.vector_index.clone(),
+        })?)
     }
 }

@@ -8,6 +8,7 @@
 mod archive;
 mod content;
 mod file_type;
+mod local;
 mod name;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use domain::clock::Clock;
 use domain::id::{CourseId, UploadId};
 use domain::organization::Tier;
 use domain::user::{Actor, Role};
@@ -31,7 +33,7 @@ use store::Store;
 use store::document::{self, Document, NewDocument};
 use store::error::StoreError;
 use store::organization::get_tier;
-use store::tier::{TierSettings, get_tier_settings};
+use store::tier::{TierSettings, check_tier_lasts, get_tier_settings};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
@@ -41,7 +43,8 @@ use crate::config::Config;
 use crate::failure::Failure;
 pub(crate) use content::ContentError;
 use content::HEAD_BYTES;
-use file_type::FileType;
+pub(crate) use file_type::FileType;
+pub(crate) use local::LocalFile;
 
 /// A sender that is silent for so long has gone.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -132,6 +135,7 @@ pub(crate) struct Uploads {
     blobs: Arc<dyn ObjectStore>,
     folder: Arc<Path>,
     most_bytes: u64,
+    clock: Arc<dyn Clock>,
     tasks: TaskTracker,
 }
 
@@ -186,6 +190,7 @@ impl Uploads {
         config: &Config,
         store: Arc<Store>,
         blobs: Arc<dyn ObjectStore>,
+        clock: Arc<dyn Clock>,
         tasks: TaskTracker,
     ) -> Result<Self, Failure> {
         let folder = config.data_dir.join("incoming");
@@ -196,6 +201,7 @@ impl Uploads {
             blobs,
             folder: folder.into(),
             most_bytes: config.settings.limits.upload_bytes,
+            clock,
             tasks,
         })
     }
@@ -224,7 +230,7 @@ impl Uploads {
         declared: &Declared,
         mut body: impl Stream<Item = Result<Bytes, std::io::Error>> + Send + Unpin,
     ) -> Result<Document, UploadError> {
-        let limits = self.limits(actor, declared.course_id).await?;
+        let limits = self.limits(actor, declared).await?;
         let kind = check_declared(declared, &limits, self.most_bytes)?;
         let mut incoming = Incoming::new(&self.folder, declared.size_bytes)?;
         let head = incoming.read_until(&mut body, HEAD_BYTES as u64);
@@ -233,8 +239,9 @@ impl Uploads {
             .map_err(|_| UploadError::BrokenOff)??;
         content::check_head(&incoming.head, kind)?;
         let (course_id, size) = (declared.course_id, declared.size_bytes);
+        let filename = declared.filename.clone();
         let reserving = self.store.with_tenant(&actor, async move |tx| {
-            document::reserve_upload(tx, course_id, size, &limits).await
+            document::reserve_replacement(tx, course_id, &filename, size, &limits).await
         });
         let reservation = reserving.await?;
         let filling = Box::pin(self.fill(&reservation, declared, kind, incoming, body));
@@ -247,12 +254,15 @@ impl Uploads {
         received
     }
 
-    /// What the actor may upload to the course.
-    async fn limits(&self, actor: Actor, course_id: CourseId) -> Result<TierSettings, UploadError> {
+    /// What the actor may upload to the course. A file of the same name makes room for the new one.
+    async fn limits(&self, actor: Actor, declared: &Declared) -> Result<TierSettings, UploadError> {
         if !actor.role.may_author() {
             return Err(UploadError::Role);
         }
+        let (course_id, filename) = (declared.course_id, declared.filename.clone());
+        let now = self.clock.now();
         let asked = self.store.with_tenant(&actor, async move |tx| {
+            check_tier_lasts(tx, now).await?;
             // A superadmin works with the limits of the highest tier (service 4.3).
             let tier = match actor.role {
                 Role::Superadmin => Tier::Premium,
@@ -264,7 +274,11 @@ impl Uploads {
                 return Err(StoreError::Forbidden(message.to_owned()));
             }
             let limits = get_tier_settings(tx, tier).await?;
-            let documents = document::list_documents(tx, course_id).await?.len();
+            let listed = document::list_documents(tx, course_id).await?;
+            let documents = listed
+                .iter()
+                .filter(|document| document.filename != filename)
+                .count();
             Ok((limits, documents))
         });
         let (limits, documents) = asked.await?;

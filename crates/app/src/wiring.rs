@@ -2,6 +2,7 @@
 
 mod files;
 mod plan;
+mod search;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub(crate) use files::{Fetcher, Files, PullDisplay};
 pub(crate) use plan::{
     BETTER_MODEL, DEFAULT_EMBEDDED, EMBEDDED, EMBEDDING_FILE, EmbeddingChoice, Plan, all_cards, embedded_file,
 };
+pub(crate) use search::vector_index;
 
 /// How OpenRouter shows who calls.
 const OPENROUTER_HEADERS: [(&str, &str); 1] = [("X-Title", "Coursewright")];
@@ -94,8 +96,23 @@ pub(crate) fn models_behind(
     seed: u64,
     wrap: impl Fn(Arc<dyn Provider>) -> Arc<dyn Provider>,
 ) -> Result<Models, Failure> {
+    let embedder = embedder(config, plan, files)?;
+    models_beside(config, plan, files, embedder, seed, wrap)
+}
+
+/// Like [`models_behind`], with an embedding model that is there already: none is held in memory twice.
+///
+/// # Errors
+/// As [`models`].
+pub(crate) fn models_beside(
+    config: &Config,
+    plan: &Plan,
+    files: &files::Files,
+    embedder: Arc<dyn Embedder>,
+    seed: u64,
+    wrap: impl Fn(Arc<dyn Provider>) -> Arc<dyn Provider>,
+) -> Result<Models, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let embedder = embedder(config, plan, files, &clock)?;
     let mut builder = Models::builder(plan.cards.clone(), plan.routes.clone(), embedder).seed(seed);
     for provider in &config.providers {
         let client = OpenAiCompatible::new(endpoint(provider), &plan.cards, Arc::clone(&clock))?;
@@ -107,12 +124,7 @@ pub(crate) fn models_behind(
     Ok(builder.build(clock)?)
 }
 
-fn embedder(
-    config: &Config,
-    plan: &Plan,
-    files: &files::Files,
-    clock: &Arc<dyn Clock>,
-) -> Result<Arc<dyn Embedder>, Failure> {
+fn embedder(config: &Config, plan: &Plan, files: &files::Files) -> Result<Arc<dyn Embedder>, Failure> {
     match &plan.embedding {
         EmbeddingChoice::Remote(base_url) => {
             let settings = &config.settings.embeddings;
@@ -128,7 +140,8 @@ fn embedder(
                 model.passage = marks(&settings.passage_prefix);
             }
             model.dimensions = settings.dimensions.unwrap_or(model.dimensions);
-            Ok(Arc::new(OpenAiEmbedder::new(endpoint, model, Arc::clone(clock))?))
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+            Ok(Arc::new(OpenAiEmbedder::new(endpoint, model, clock)?))
         }
         EmbeddingChoice::Embedded(file) => embedded::embedder(&file.name, files.embedding.as_deref()),
     }

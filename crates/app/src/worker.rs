@@ -3,6 +3,7 @@
 //! `create` and `resume` run it in process for one generation; `serve` and `worker` run [`QueueWorker`] for everybody's.
 
 mod context;
+mod documents;
 mod everybody;
 mod leases;
 mod models;
@@ -30,7 +31,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
-pub(crate) use everybody::{QueueWorker, refresh_queue_figures};
+pub(crate) use everybody::{QueueWorker, WorkerParts, refresh_queue_figures};
 pub(crate) use models::ModelSet;
 pub(crate) use watch::Gate;
 

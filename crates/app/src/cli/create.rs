@@ -5,14 +5,18 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use domain::course::{CourseInputs, CourseRequest, WishedStrategy};
+use domain::generation::GenerationScope;
+use domain::id::CourseId;
 use indicatif::HumanBytes;
 use store::course;
 use store::generation::lifecycle::{NewGeneration, start_generation};
 
 use super::export::{FormatArg, Target};
-use super::run::{RunOptions, Session, Subject};
+use super::local_files;
+use super::run::{Database, RunOptions, Session, Subject};
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
+use crate::upload::LocalFile;
 use crate::wiring::{BETTER_MODEL, EmbeddingChoice, Fetcher, Plan};
 
 /// Fetching more than this is asked for when somebody sits at the terminal: e.g. the embedding model alone is not.
@@ -21,8 +25,13 @@ const ASK_ABOVE_BYTES: u64 = 100_000_000;
 /// The arguments of `create`.
 #[derive(Args, Debug)]
 pub(super) struct Create {
-    /// The title of the course, in any language (1-1000 characters)
-    title: String,
+    /// The title of the course, in any language (1-1000 characters) [default with --document: the first document's]
+    #[arg(required_unless_present = "documents")]
+    title: Option<String>,
+    /// A file that the course is made from: PDF, DOCX, PPTX, HTML, EPUB, Markdown, text, or an image; a folder or a
+    /// pattern stands for all such files in it; repeatable
+    #[arg(long = "document", short = 'd', value_name = "FILE", num_args = 1..)]
+    documents: Vec<PathBuf>,
     /// Language of the course: ru en zh es fr de ja ko ar pt it tr vi th id ms hi bn pl [default: the title's]
     #[arg(long, short, value_name = "CODE")]
     language: Option<String>,
@@ -59,7 +68,7 @@ pub(super) struct Create {
     /// Where the files are written [default: a folder named after the course]
     #[arg(long, short, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// File formats
+    /// File formats: html, md, json, epub, scorm12, scorm2004, cmi5, imscc, olx, qti21, qti3, moodle-xml, gift
     #[arg(
         long,
         value_name = "FORMAT",
@@ -105,12 +114,19 @@ impl Create {
     /// database, files.
     pub(super) async fn run(self, config: &Config) -> Result<Exit, Failure> {
         let session = Session::begin(config)?;
-        let inputs = self.checked_inputs(config, &session)?;
+        let files = local_files::find_files(&self.documents)?;
+        let title = match (&self.title, files.first()) {
+            (Some(title), _) => title.clone(),
+            (None, Some(first)) => local_files::title_of(config, first).await,
+            (None, None) => String::new(),
+        };
+        let inputs = self.checked_inputs(config, &session, title)?;
         let plan = Plan::of(config, self.model.as_deref())?;
         plan.check_language(inputs.language)?;
         let out = self.output_folder()?;
-        announce(&session, &plan, &inputs);
+        announce(&session, &plan, &inputs, &files);
         let database = session.database().await?;
+        local_files::check_tier(config, &database, &files).await?;
         self.confirm_fetching(config, &session, &plan)?;
         let seed = self
             .seed
@@ -129,28 +145,22 @@ impl Create {
         };
         let options = serde_json::to_value(options)
             .map_err(|error| Failure::of(domain::error::ErrorKind::Internal, &error))?;
-        let subject = database
-            .store
-            .with_tenant(&database.actor, async |tx| {
-                let course = course::insert_course(tx, &inputs).await?;
-                let new = NewGeneration {
-                    course_id: course.id,
-                    budget: inputs.budget,
-                    seed,
-                    options: options.clone(),
-                    scope: domain::generation::GenerationScope::Whole,
-                    user_limit: None,
-                    global_limit: None,
-                    webhook_url: None,
-                    idempotency_key: None,
-                };
-                let started = start_generation(tx, &new).await?;
-                Ok(Subject {
-                    course_id: course.id,
-                    generation_id: started.generation_id,
-                })
-            })
-            .await?;
+        let new = NewGeneration {
+            course_id: CourseId::generate(),
+            budget: inputs.budget,
+            seed,
+            options,
+            scope: GenerationScope::Whole,
+            user_limit: None,
+            global_limit: None,
+            webhook_url: None,
+            idempotency_key: None,
+        };
+        let subject = if files.is_empty() {
+            start(&database, &inputs, new).await?
+        } else {
+            start_with_documents(config, &session, &database, &inputs, new, &files).await?
+        };
         tracing::info!(course_id = %subject.course_id, generation_id = %subject.generation_id, "generation started");
         let target = Target {
             out,
@@ -162,9 +172,14 @@ impl Create {
             .await
     }
 
-    fn checked_inputs(&self, config: &Config, session: &Session<'_>) -> Result<CourseInputs, Failure> {
+    fn checked_inputs(
+        &self,
+        config: &Config,
+        session: &Session<'_>,
+        title: String,
+    ) -> Result<CourseInputs, Failure> {
         let request = CourseRequest {
-            title: self.title.clone(),
+            title,
             language: self.language.clone(),
             style: self.style.clone(),
             target_audience: self.audience.clone(),
@@ -233,7 +248,83 @@ impl Create {
     }
 }
 
-fn announce(session: &Session<'_>, plan: &Plan, inputs: &CourseInputs) {
+/// Course and generation in one transaction.
+async fn start(
+    database: &Database,
+    inputs: &CourseInputs,
+    new: NewGeneration,
+) -> Result<Subject, Failure> {
+    let subject = database
+        .store
+        .with_tenant(&database.actor, async |tx| {
+            let course_id = course::insert_course(tx, inputs).await?.id;
+            let new = NewGeneration {
+                course_id,
+                ..new.clone()
+            };
+            let started = start_generation(tx, &new).await?;
+            Ok(Subject {
+                course_id,
+                generation_id: started.generation_id,
+            })
+        })
+        .await?;
+    Ok(subject)
+}
+
+/// Takes the files in before anything is started: the generation's first stage reads them.
+async fn start_with_documents(
+    config: &Config,
+    session: &Session<'_>,
+    database: &Database,
+    inputs: &CourseInputs,
+    new: NewGeneration,
+    files: &[LocalFile],
+) -> Result<Subject, Failure> {
+    let course_id = database
+        .store
+        .with_tenant(&database.actor, async |tx| {
+            Ok(course::insert_course(tx, inputs).await?.id)
+        })
+        .await?;
+    let taking = local_files::take_in(config, database, session.shared_clock(), course_id, files);
+    let taken = tokio::select! {
+        taken = taking => taken,
+        () = session.interrupted() => Err(Failure::new(Exit::Interrupted, "interrupted; nothing was made")),
+    };
+    let started = match taken {
+        Ok(_) => {
+            let new = NewGeneration { course_id, ..new };
+            database
+                .store
+                .with_tenant(&database.actor, async |tx| start_generation(tx, &new).await)
+                .await
+                .map_err(Failure::from)
+        }
+        Err(failure) => Err(failure),
+    };
+    match started {
+        Ok(started) => Ok(Subject {
+            course_id,
+            generation_id: started.generation_id,
+        }),
+        Err(failure) => {
+            // Nobody knows of this course yet: it goes, with the documents that came.
+            let removed = database
+                .store
+                .with_tenant(&database.actor, async |tx| {
+                    course::delete_course(tx, course_id).await
+                })
+                .await;
+            if let Err(error) = removed {
+                tracing::warn!(%error, %course_id, "a course without documents stays behind");
+            }
+            Err(failure)
+        }
+    }
+}
+
+fn announce(session: &Session<'_>, plan: &Plan, inputs: &CourseInputs, files: &[LocalFile]) {
     let models = plan.first_choices().join(", ");
     session.say(&format!(
         "Making \"{}\" in {}, style {}, with {models}; budget {}",
@@ -242,6 +333,10 @@ fn announce(session: &Session<'_>, plan: &Plan, inputs: &CourseInputs) {
         inputs.style.as_str(),
         inputs.budget
     ));
+    if !files.is_empty() {
+        let names: Vec<&str> = files.iter().map(|file| file.filename.as_str()).collect();
+        session.say(&format!("From {}", names.join(", ")));
+    }
     let weak = plan.main_card().filter(|card| !card.good_for_courses);
     if let Some(notice) = weak.and_then(|card| card.notice.as_deref()) {
         session.say(&format!("{notice}\nTo {BETTER_MODEL}."));

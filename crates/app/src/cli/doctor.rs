@@ -13,6 +13,7 @@ use tokio::process::Command;
 use super::output::print;
 use super::providers::{diagnosis, probe};
 use crate::config::Config;
+use crate::extraction::{Recognition, own_program};
 use crate::failure::{Exit, Failure};
 use crate::wiring::{DEFAULT_EMBEDDED, EMBEDDING_FILE, Fetcher, Plan, embedded_file, open_store};
 
@@ -66,6 +67,7 @@ impl Doctor {
             report(&what, finding)?;
         }
         report("python and pip", python().await)?;
+        report("text recognition", recognition(config).await)?;
         if config.providers.is_empty() {
             let mend = "set OPENROUTER_API_KEY, or OPENAI_BASE_URL and a model, for courses to teach from";
             report(
@@ -268,6 +270,17 @@ async fn python() -> Finding {
     let asked = Command::new("python3")
         .args(["-m", "pip", "--version"])
         .stdin(Stdio::null())
+async fn recognition(config: &Config) -> Finding {
+    let recognition = Recognition::new(own_program(), config.search_path.clone());
+    match recognition.describe().await {
+        Ok(found) => Finding::Good(found),
+        Err(missing) => Finding::Weak(
+            format!("{missing}: images and scanned pages cannot be read"),
+            "install it, or give documents that have text".to_owned(),
+        ),
+    }
+}
+
         .kill_on_drop(true)
         .output();
     match tokio::time::timeout(PROGRAM_PATIENCE, asked).await {

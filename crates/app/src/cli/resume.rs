@@ -97,7 +97,11 @@ impl Resume {
     }
 }
 
-fn checked_budget(usd: f64) -> Result<MicroUsd, Failure> {
+/// A budget of the command line.
+///
+/// # Errors
+/// [`Failure`] if it is not more than nothing.
+pub(super) fn checked_budget(usd: f64) -> Result<MicroUsd, Failure> {
     if usd.is_finite() && usd > 0.0 {
         Ok(MicroUsd::from_usd(usd))
     } else {

@@ -13,6 +13,7 @@ use domain::user::Actor;
 use indicatif::MultiProgress;
 use llm::gateway::Models;
 use pipeline::Services;
+use pipeline::event::Observer;
 use serde::{Deserialize, Serialize};
 use store::Store;
 use store::cluster::{StartObserver, StartStep};
@@ -25,9 +26,11 @@ use super::export::{Target, write_files};
 use super::output::print;
 use super::summary;
 use crate::config::Config;
+use crate::extraction::document_reader;
 use crate::failure::{Exit, Failure};
 use crate::progress::{Display, Words};
-use crate::wiring::{Fetcher, Files, Plan, PullDisplay, models, open_store};
+use crate::upload::open_blobs;
+use crate::wiring::{Fetcher, Files, Plan, PullDisplay, models, open_store, vector_index};
 use crate::worker::{WorkEnd, Worker};
 
 /// How often the picture is redrawn while nothing happens.
@@ -164,6 +167,16 @@ impl<'a> Session<'a> {
         &*self.clock
     }
 
+    /// The same clock for what keeps it.
+    pub(super) const fn shared_clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Waits for a signal to stop.
+    pub(super) async fn interrupted(&self) {
+        self.signals.token.cancelled().await;
+    }
+
     /// Says a sentence on standard error.
     pub(super) fn say(&self, sentence: &str) {
         self.bars.suspend(|| eprintln!("{sentence}"));
@@ -192,6 +205,43 @@ impl<'a> Session<'a> {
         models(self.config, plan, &files, seed)
     }
 
+    /// Models for reading and searching documents: no language model is fetched for them.
+    ///
+    /// # Errors
+    /// As [`Session::models`].
+    pub(super) async fn models_for_search(&self, plan: &Plan, seed: u64) -> Result<Models, Failure> {
+        let display = PullDisplay::new(&self.bars);
+        let files = Fetcher::new(self.config)?
+            .pull_for_search(plan, &display, &self.signals.token)
+            .await?;
+        models(self.config, plan, &files, seed)
+    }
+
+    /// What the pipeline works with in this run.
+    ///
+    /// # Errors
+    /// [`Failure`] if the files of documents cannot be reached.
+    pub(super) fn services(
+        &self,
+        database: &Database,
+        models: Models,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Services, Failure> {
+        Ok(Services {
+            store: Arc::clone(&database.store),
+            models,
+            clock: Arc::clone(&self.clock),
+            observer,
+            documents: document_reader(self.config, open_blobs(self.config)?),
+            vector_index: vector_index(self.config)?,
+        })
+    }
+
+    /// Cancelled at the first signal.
+    pub(super) const fn token(&self) -> &CancellationToken {
+        self.signals.token()
+    }
+
     async fn files(&self, plan: &Plan) -> Result<Files, Failure> {
         let fetcher = Fetcher::new(self.config)?;
         fetcher
@@ -213,12 +263,7 @@ impl<'a> Session<'a> {
     ) -> Result<Exit, Failure> {
         let language = self.config.user_language;
         let display = Display::new(Arc::clone(&self.clock), self.started_at, language, &self.bars);
-        let services = Services {
-            store: Arc::clone(&database.store),
-            models,
-            clock: Arc::clone(&self.clock),
-            observer: Arc::clone(&display) as _,
-        };
+        let services = self.services(&database, models, Arc::clone(&display) as _)?;
         let worker = Worker::new(services)?;
         let end = {
             let work = worker.run_generation(subject.generation_id, &self.signals.token);

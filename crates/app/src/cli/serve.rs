@@ -24,7 +24,7 @@ use crate::service::Service;
 use crate::service_manager::{READY, STOPPING, notify};
 use crate::webhook::Dispatcher;
 use crate::wiring::open_store;
-use crate::worker::{Gate, ModelSet, QueueWorker};
+use crate::worker::{Gate, ModelSet, QueueWorker, WorkerParts};
 use crate::{http, telemetry};
 
 /// How long what runs beside the requests may take to end, after the requests and the worker.
@@ -70,12 +70,19 @@ impl Serve {
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let service = Service::start(Arc::clone(&store), Arc::clone(&config), clock).await?;
-        let worker = if self.no_worker {
-            None
-        } else {
-            let gate = Gate::new(Arc::clone(&service.metrics));
-            let models = ModelSet::planned(Arc::clone(&config), Arc::clone(&gate))?;
-            Some(worker_of(&service, models, gate))
+        let gate = Gate::new(Arc::clone(&service.metrics));
+        let worker = match ModelSet::planned(Arc::clone(&config), Arc::clone(&gate)) {
+            Ok(models) if self.no_worker => {
+                service.use_models(Arc::new(models));
+                None
+            }
+            Ok(models) => Some(worker_of(&service, models, gate)?),
+            // Without models requests are answered all the same, but for questions to documents.
+            Err(failure) if self.no_worker => {
+                tracing::warn!(%failure, "questions to documents cannot be answered here");
+                None
+            }
+            Err(failure) => return Err(failure),
         };
         announce(&service, address, worker.as_deref()).await?;
         notify(&config, READY);
@@ -87,16 +94,27 @@ impl Serve {
     }
 }
 
-/// The worker of a service's process.
-pub(super) fn worker_of(service: &Arc<Service>, models: ModelSet, gate: Arc<Gate>) -> Arc<QueueWorker> {
-    QueueWorker::new(
-        Arc::clone(&service.store),
-        Arc::clone(&service.clock),
-        Arc::clone(&service.metrics),
-        service.config.settings.worker.clone(),
+/// The worker of a service's process; questions to documents are answered by the same models.
+///
+/// # Errors
+/// [`Failure`] if the second index of documents is set up wrongly.
+pub(super) fn worker_of(
+    service: &Arc<Service>,
+    models: ModelSet,
+    gate: Arc<Gate>,
+) -> Result<Arc<QueueWorker>, Failure> {
+    let models = Arc::new(models);
+    service.use_models(Arc::clone(&models));
+    Ok(QueueWorker::new(WorkerParts {
+        store: Arc::clone(&service.store),
+        clock: Arc::clone(&service.clock),
+        metrics: Arc::clone(&service.metrics),
+        settings: service.config.settings.worker.clone(),
         models,
         gate,
-    )
+        documents: Arc::clone(&service.documents),
+        vector_index: service.vector_index.clone(),
+    }))
 }
 
 /// Opens the port.
@@ -194,6 +212,7 @@ async fn announce(
             "Coursewright {} listens on http://{address}",
             env!("CARGO_PKG_VERSION")
         ),
+        format!("  board     {url}/board"),
         format!("  API       {url}/docs"),
         format!("  database  {}", database_name(config)),
         match worker {

@@ -55,7 +55,12 @@ pub(super) fn finished(
     if let Some(first) = board.time_to_first_section() {
         rows.push(row([words.first_section(), &duration(first)]));
     }
-    format!("{}\n\n{}\n", title(course), table(&rows))
+    format!(
+        "{}\n{}\n{}\n",
+        title(course),
+        unused_documents(course, words),
+        table(&rows)
+    )
 }
 
 fn with_review(lessons: usize, for_review: usize, words: Words) -> String {
@@ -64,6 +69,22 @@ fn with_review(lessons: usize, for_review: usize, words: Words) -> String {
     } else {
         format!("{lessons} ({for_review}: {})", words.needs_review())
     }
+}
+
+/// Documents that no lesson uses, with the reason: what an author must hear first. Empty where there are none.
+fn unused_documents(course: &Course, words: Words) -> String {
+    let grounding = course
+        .quality
+        .as_ref()
+        .and_then(|quality| quality.grounding.as_ref());
+    let Some(report) = grounding.filter(|report| !report.unused_documents.is_empty()) else {
+        return String::new();
+    };
+    let lines = report
+        .unused_documents
+        .iter()
+        .map(|unused| format!("  - {}: {}\n", unused.name, unused.reason));
+    format!("\n{}:\n{}", words.unused_documents(), lines.collect::<Vec<_>>().concat())
 }
 
 /// The sections and lessons of a course that rests after its structure.

@@ -1,6 +1,7 @@
 //! `worker`: works on the queue, without an API. Any number of them may run, on any number of machines.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
@@ -8,17 +9,25 @@ use clap::Args;
 use domain::clock::{Clock, SystemClock};
 use store::Store;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::run::Signals;
 use super::serve::{StartLines, close, database_name, listen, say};
 use crate::config::Config;
+use crate::extraction::document_reader;
 use crate::failure::{Exit, Failure};
+use crate::http::connections;
 use crate::metrics::Metrics;
 use crate::service_manager::{READY, STOPPING, notify};
 use crate::telemetry;
+use crate::upload::open_blobs;
 use crate::webhook::Dispatcher;
-use crate::wiring::open_store;
-use crate::worker::{Gate, ModelSet, QueueWorker, refresh_queue_figures};
+use crate::wiring::{open_store, vector_index};
+use crate::worker::{Gate, ModelSet, QueueWorker, WorkerParts, refresh_queue_figures};
+
+/// How long answers with figures may take to end at a shutdown.
+const FIGURES_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The arguments of `worker`.
 #[derive(Args, Debug)]
@@ -53,14 +62,16 @@ impl Worker {
             &config.settings.webhooks,
         )?;
         let settings = config.settings.worker.clone();
-        let worker = QueueWorker::new(
-            Arc::clone(&store),
+        let worker = QueueWorker::new(WorkerParts {
+            store: Arc::clone(&store),
             clock,
-            Arc::clone(&metrics),
+            metrics: Arc::clone(&metrics),
             settings,
-            models,
+            models: Arc::new(models),
             gate,
-        );
+            documents: document_reader(&config, open_blobs(&config)?),
+            vector_index: vector_index(&config)?,
+        });
         say(&[
             format!("Coursewright {} works", env!("CARGO_PKG_VERSION")),
             format!("  database  {}", database_name(&config)),
@@ -70,15 +81,13 @@ impl Worker {
                 worker.model_names().join(", ")
             ),
         ]);
-        let mut beside = JoinSet::new();
+        let (mut beside, served_until) = (JoinSet::new(), CancellationToken::new());
         if let Some(address) = config.settings.worker.metrics_bind {
             let listener = listen(address).await?;
             let app = figures(Arc::clone(&store), metrics);
-            beside.spawn(async move {
-                if let Err(error) = axum::serve(listener, app).await {
-                    tracing::error!(%error, "the figures are no longer served");
-                }
-            });
+            let (most, until) = (config.settings.limits.connections, served_until.clone());
+            // As those of the API: who opens connections and says nothing must not take all descriptors.
+            beside.spawn(async move { connections::serve(listener, app, most, &until).await });
         }
         notify(&config, READY);
         let token = signals.token().clone();
@@ -87,6 +96,9 @@ impl Worker {
         worker.run_all(signals.token()).await;
         notify(&config, STOPPING);
         while sending.join_next().await.is_some() {}
+        served_until.cancel();
+        // An answer that is being given may end, but nobody is waited for.
+        let _ = timeout(FIGURES_PATIENCE, beside.join_next()).await;
         beside.shutdown().await;
         close(store).await;
         traces.close().await;

@@ -13,6 +13,8 @@ const LEAST_LEASE_SECS: u64 = 5;
 const LONGEST_LEASE_SECS: u64 = 50;
 /// Jobs at once in one process, at most.
 const MOST_CONCURRENCY: usize = 1000;
+/// Documents read at once in one process, at most: each takes a processor and a child process.
+const MOST_DOCUMENTS: usize = 16;
 
 /// Where the API listens.
 #[derive(Clone, Debug, Deserialize)]
@@ -52,6 +54,8 @@ impl Default for ServerSettings {
 pub(crate) struct WorkerSettings {
     /// Jobs at once, 1 to 1000.
     pub(crate) concurrency: usize,
+    /// Documents that are read at once beside the jobs, 0 to 16; 0: only generations read theirs.
+    pub(crate) documents: usize,
     /// How long a job stays with a worker that shows no life, in seconds, 5 to 50.
     pub(crate) lease_secs: u64,
     /// A stage without any progress for so long is interrupted, in seconds (service 4.5).
@@ -64,6 +68,7 @@ impl Default for WorkerSettings {
     fn default() -> Self {
         Self {
             concurrency: 8,
+            documents: 1,
             lease_secs: 45,
             stall_secs: 120,
             metrics_bind: None,
@@ -236,6 +241,13 @@ pub(super) fn check(worker: &WorkerSettings, limits: &LimitSettings) -> Result<(
         return Err((
             "worker.concurrency",
             format!("must be from 1 to {MOST_CONCURRENCY}, not {found}"),
+        ));
+    }
+    if worker.documents > MOST_DOCUMENTS {
+        let found = worker.documents;
+        return Err((
+            "worker.documents",
+            format!("must be from 0 to {MOST_DOCUMENTS}, not {found}"),
         ));
     }
     if !(LEAST_LEASE_SECS..=LONGEST_LEASE_SECS).contains(&worker.lease_secs) {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::generation::{Step, StepStatus};
+use domain::stage::Stage;
 use domain::usage::{MicroUsd, TokenUsage};
 use pipeline::event::Event;
 
@@ -25,12 +26,24 @@ pub(crate) struct StepState {
     pub(crate) ended_at: Option<DateTime<Utc>>,
 }
 
+/// Whether documents are read, which shares a step with the analysis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Documents {
+    /// There are none.
+    None,
+    /// They are being read.
+    Reading,
+    /// They were read.
+    Read,
+}
+
 /// Everything that the display shows.
 #[derive(Clone, Debug)]
 pub(crate) struct Board {
     started_at: DateTime<Utc>,
     step: Step,
     steps: [StepState; 5],
+    documents: Documents,
     first_section_at: Option<DateTime<Utc>>,
     sections: u32,
     lessons_planned: u32,
@@ -65,6 +78,7 @@ impl Board {
             started_at: now,
             step: Step::Launch,
             steps,
+            documents: Documents::None,
             first_section_at: None,
             sections: 0,
             lessons_planned: 0,
@@ -83,8 +97,19 @@ impl Board {
     /// Takes in what has happened.
     pub(crate) fn record(&mut self, event: &Event, now: DateTime<Utc>) {
         match event {
-            Event::StageStarted { stage } => self.enter(stage.step(), now),
+            Event::StageStarted { stage } => {
+                if *stage == Stage::DocumentProcessing {
+                    self.documents = Documents::Reading;
+                }
+                self.enter(stage.step(), now);
+            }
             Event::StageFinished { stage } => {
+                if *stage == Stage::DocumentProcessing {
+                    self.documents = Documents::Read;
+                    // What is counted from here on are parts of the analysis.
+                    let state = &mut self.steps[index(stage.step())];
+                    (state.done, state.total) = (0, 0);
+                }
                 // Documents and analysis share a step; it ends with the analysis.
                 if stage.next().is_none_or(|next| next.step() != stage.step()) {
                     self.complete(stage.step(), now);
@@ -95,6 +120,10 @@ impl Board {
                 let state = &mut self.steps[index(*step)];
                 state.done = *done;
                 state.total = *total;
+                // After a resume nobody tells the plan again; what was written before counts.
+                if *step == Step::Content {
+                    (self.lessons_done, self.lessons_planned) = (*done, *total);
+                }
             }
             Event::SectionReady { lessons, .. } => {
                 self.first_section_at.get_or_insert(now);
@@ -159,6 +188,16 @@ impl Board {
     /// Where a step stands.
     pub(crate) const fn state(&self, step: Step) -> StepState {
         self.steps[index(step)]
+    }
+
+    /// Whether the course is made from documents.
+    pub(crate) fn has_documents(&self) -> bool {
+        self.documents != Documents::None
+    }
+
+    /// Whether its documents are being read.
+    pub(crate) fn is_reading(&self) -> bool {
+        self.documents == Documents::Reading
     }
 
     /// Lesson texts written, and planned.
@@ -269,7 +308,6 @@ pub(crate) fn duration(time: TimeDelta) -> String {
 
 #[cfg(test)]
 mod tests {
-    use domain::stage::Stage;
 
     use super::*;
 
@@ -330,6 +368,7 @@ mod tests {
             at(1),
         );
         assert_eq!(board.state(Step::Understanding).status, StepStatus::InProgress);
+        assert!(board.has_documents() && !board.is_reading());
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(super) fn for_log(
     let mut lines = Vec::new();
     if board.step() != before {
         let step = board.step();
-        lines.push(format!("[{}/5] {}", step.id(), words.step(step)));
+        lines.push(format!("[{}/5] {}", step.id(), words.step(step, board.has_documents())));
     }
     match event {
         Event::SectionReady {
@@ -127,6 +127,10 @@ pub(super) fn activity(step: Step, board: &Board, words: Words) -> String {
     match (step, board.lessons()) {
         (Step::Structure, _) if state.total > 0 => counted(words.sections(), state.done, state.total),
         (Step::Content, (done, total)) if total > 0 => counted(words.lessons(), done, total),
+        (Step::Understanding, _) if board.is_reading() && state.total > 0 => {
+            counted(words.documents(), state.done, state.total)
+        }
+        (Step::Understanding, _) if board.is_reading() => words.reading().to_owned(),
         (Step::Understanding, _) => words.analysing().to_owned(),
         (Step::Finalization, _) => words.finalizing().to_owned(),
         (Step::Launch | Step::Structure | Step::Content, _) => String::new(),
@@ -173,6 +177,10 @@ mod tests {
         };
         assert_eq!(log(&event, Words::English), ["[3/5] Structure"]);
         assert_eq!(log(&event, Words::Russian), ["[3/5] Генерация структуры"]);
+        let event = Event::StageStarted {
+            stage: domain::stage::Stage::DocumentProcessing,
+        };
+        assert_eq!(log(&event, Words::English), ["[2/5] Document processing"]);
     }
 
     #[test]
@@ -192,6 +200,17 @@ mod tests {
             "что должно быть в курсе",
         );
         check(Step::Structure, &board, "", "");
+        let stage = domain::stage::Stage::DocumentProcessing;
+        board.record(&Event::StageStarted { stage }, now);
+        check(
+            Step::Understanding,
+            &board,
+            "reading the documents",
+            "чтение документов",
+        );
+        board.record(&progress(Step::Understanding, 1, 3), now);
+        check(Step::Understanding, &board, "documents 1/3", "документы 1/3");
+        board.record(&Event::StageFinished { stage }, now);
         board.record(&progress(Step::Structure, 3, 8), now);
         check(Step::Structure, &board, "sections 3/8", "разделы 3/8");
         board.record(

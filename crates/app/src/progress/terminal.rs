@@ -30,7 +30,7 @@ impl Terminal {
             .map(|step| {
                 let bar = bars.add(ProgressBar::new_spinner());
                 bar.set_style(waiting());
-                bar.set_prefix(format!("{}. {}", step.id(), words.step(step)));
+                bar.set_prefix(format!("{}. {}", step.id(), words.step(step, false)));
                 bar.tick();
                 bar
             })
@@ -64,6 +64,8 @@ impl Terminal {
         let state = board.state(step);
         match state.status {
             StepStatus::InProgress => {
+                let name = self.words.step(step, board.has_documents());
+                bar.set_prefix(format!("{}. {name}", step.id()));
                 bar.set_style(running());
                 bar.enable_steady_tick(SPINNER_INTERVAL);
                 bar.set_message(lines::activity(step, board, self.words));

@@ -28,6 +28,18 @@ words! {
     sections = "sections", "разделы";
     /// Before counters of lessons.
     lessons = "lessons", "уроки";
+    /// Before counters of documents.
+    documents = "documents", "документы";
+    /// What the processing of documents does.
+    reading = "reading the documents", "чтение документов";
+    /// Nothing in them answers a question.
+    documents_silent = "The documents do not say.", "В документах об этом не сказано.";
+    /// Before the name of a document.
+    not_searched = "Not searched, because it could not be read", "Не учтён, потому что не прочитан";
+    /// Before the number of a page.
+    page = "p.", "с.";
+    /// Before the names of documents.
+    unused_documents = "No lesson uses these documents", "Ни один урок не использует эти документы";
     /// What the analysis does.
     analysing = "what the course must cover", "что должно быть в курсе";
     /// What the finalisation does.
@@ -81,11 +93,11 @@ impl Words {
         }
     }
 
-    /// The name of a step.
-    pub(crate) const fn step(self, step: Step) -> &'static str {
+    /// The name of a step of a course with or without documents.
+    pub(crate) const fn step(self, step: Step, has_documents: bool) -> &'static str {
         match self {
-            Self::English => step.name_en(false),
-            Self::Russian => step.name_ru(false),
+            Self::English => step.name_en(has_documents),
+            Self::Russian => step.name_ru(has_documents),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Office documents: zip archives with a certain content, and with limits that no bomb passes.
+//! Office documents and books: zip archives with a certain content, and with limits that no bomb passes.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -20,6 +20,8 @@ const SMALL_BYTES: u64 = 10 << 20;
 const MOST_TYPES_BYTES: u64 = 4 << 20;
 /// The file that says what an office document is (ECMA-376 part 2, 10.1.2.2).
 const TYPES_FILE: &str = "[Content_Types].xml";
+/// The file that says that an archive is a book (EPUB Open Container Format 3.3, 4.3).
+const BOOK_FILE: &str = "mimetype";
 
 /// Unpacks everything into nothing and looks at what it is.
 ///
@@ -36,6 +38,11 @@ pub(super) fn check(file: &mut File, kind: FileType) -> Result<(), ContentError>
     }
     let mut unpacked: u64 = 0;
     let mut types = None;
+    let types_file = if kind == FileType::Epub {
+        BOOK_FILE
+    } else {
+        TYPES_FILE
+    };
     for index in 0..archive.len() {
         let entry = archive.by_index_raw(index).map_err(|_| ContentError::OtherType)?;
         if entry.encrypted() {
@@ -56,7 +63,7 @@ pub(super) fn check(file: &mut File, kind: FileType) -> Result<(), ContentError>
             return Err(ContentError::UnsafeArchive("it is too large when unpacked"));
         }
         let mut entry = archive.by_index(index).map_err(|_| ContentError::OtherType)?;
-        if name == TYPES_FILE && types.is_none() {
+        if name == types_file && types.is_none() {
             let mut text = Vec::new();
             read(&mut entry.by_ref().take(MOST_TYPES_BYTES), &mut text)?;
             unpacked += text.len() as u64;
@@ -69,7 +76,11 @@ pub(super) fn check(file: &mut File, kind: FileType) -> Result<(), ContentError>
         }
     }
     let types = String::from_utf8(types.unwrap_or_default()).map_err(|_| ContentError::OtherType)?;
-    if types.contains(&format!("\"{}.main+xml\"", kind.mime_type())) {
+    let is_of_type = match kind {
+        FileType::Epub => types.trim() == kind.mime_type(),
+        _ => types.contains(&format!("\"{}.main+xml\"", kind.mime_type())),
+    };
+    if is_of_type {
         Ok(())
     } else {
         Err(ContentError::OtherType)

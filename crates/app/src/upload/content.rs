@@ -40,7 +40,7 @@ pub(super) fn check_head(head: &[u8], kind: FileType) -> Result<(), ContentError
             within.windows(5).any(|window| window == b"%PDF-")
         }
         // Which of the formats in a zip it is shows its list of files, at the end.
-        FileType::Docx | FileType::Pptx => head.starts_with(b"PK\x03\x04"),
+        FileType::Docx | FileType::Pptx | FileType::Epub => head.starts_with(b"PK\x03\x04"),
         FileType::Png | FileType::Jpeg | FileType::Gif | FileType::Webp => found == Some(kind.mime_type()),
         FileType::Html => looks_like_text(head, kind) && has_tag(head),
         FileType::Text | FileType::Markdown => looks_like_text(head, kind),
@@ -59,7 +59,7 @@ pub(super) fn check_head(head: &[u8], kind: FileType) -> Result<(), ContentError
 pub(super) fn check_whole(file: &mut File, kind: FileType) -> Result<(), ContentError> {
     file.seek(SeekFrom::Start(0))?;
     match kind {
-        FileType::Docx | FileType::Pptx => archive::check(file, kind),
+        FileType::Docx | FileType::Pptx | FileType::Epub => archive::check(file, kind),
         FileType::Html | FileType::Text | FileType::Markdown => check_text(file),
         // Their decoders judge the rest; nothing in them is run or unpacked before.
         FileType::Pdf | FileType::Png | FileType::Jpeg | FileType::Gif | FileType::Webp => Ok(()),

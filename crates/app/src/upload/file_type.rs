@@ -7,6 +7,7 @@ pub(crate) enum FileType {
     Docx,
     Pptx,
     Html,
+    Epub,
     Text,
     Markdown,
     Png,
@@ -25,11 +26,12 @@ struct Row {
 
 impl FileType {
     /// Every type.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Pdf,
         Self::Docx,
         Self::Pptx,
         Self::Html,
+        Self::Epub,
         Self::Text,
         Self::Markdown,
         Self::Png,
@@ -64,6 +66,12 @@ impl FileType {
         self.row().mime_types[0]
     }
 
+    /// The usual endings of all types, for people.
+    pub(crate) fn endings() -> String {
+        let endings = Self::ALL.into_iter().map(|kind| kind.row().extensions[0]);
+        endings.collect::<Vec<_>>().join(", ")
+    }
+
     const fn row(self) -> Row {
         let (word, extensions, mime_types): (_, &[_], &[_]) = match self {
             Self::Pdf => ("pdf", &["pdf"], &["application/pdf"]),
@@ -78,6 +86,8 @@ impl FileType {
                 &["application/vnd.openxmlformats-officedocument.presentationml.presentation"],
             ),
             Self::Html => ("html", &["html", "htm"], &["text/html", "application/xhtml+xml"]),
+            // Pages of HTML in an archive: whoever may bring pages may bring books.
+            Self::Epub => ("html", &["epub"], &["application/epub+zip"]),
             Self::Text => ("txt", &["txt"], &["text/plain"]),
             // Many systems know no type for Markdown and say that it is text.
             Self::Markdown => (
@@ -118,6 +128,8 @@ mod tests {
         check("a.pdf ", "application/pdf", None);
         check("a.docx", "application/zip", None);
         check("a.jpeg", "image/jpeg", Some("jpg"));
+        check("a.epub", "application/epub+zip", Some("html"));
+        check("a.epub", "text/html", None);
         check("a.svg", "image/svg+xml", None);
         check("a.docm", "application/vnd.ms-word.document.macroEnabled.12", None);
     }

@@ -24,6 +24,8 @@ pub(crate) struct Files {
 #[derive(Clone, Debug)]
 pub(crate) struct Fetcher {
     weights: Weights,
+    /// Where files are kept.
+    folder: PathBuf,
     /// Folders and base URLs to look in before the sources on the cards.
     own_sources: Vec<String>,
 }
@@ -41,6 +43,7 @@ impl Fetcher {
         }
         Ok(Self {
             weights,
+            folder: config.models_folder(),
             own_sources: config.settings.weight_sources.clone(),
         })
     }
@@ -92,6 +95,36 @@ impl Fetcher {
             files.embedding = Some(self.pull(file, observer, cancel).await?);
         }
         Ok(files)
+    }
+
+    /// Fetches what reading and searching documents needs: the embedding model alone. The language model is named where
+    /// it lies or would lie; it is not read unless it is called.
+    ///
+    /// # Errors
+    /// As [`Fetcher::pull`].
+    pub(crate) async fn pull_for_search(
+        &self,
+        plan: &Plan,
+        observer: &dyn PullObserver,
+        cancel: &CancellationToken,
+    ) -> Result<Files, Failure> {
+        let mut files = Files::default();
+        if let Some(embedded) = &plan.embedded {
+            let place = || self.folder.join(embedded.file.file_name());
+            files.model = Some(self.find(&embedded.file).unwrap_or_else(place));
+        }
+        if let EmbeddingChoice::Embedded(file) = &plan.embedding {
+            files.embedding = Some(self.pull(file, observer, cancel).await?);
+        }
+        Ok(files)
+    }
+
+    /// Whether reading and searching documents needs nothing to be fetched.
+    pub(crate) fn has_for_search(&self, plan: &Plan) -> bool {
+        match &plan.embedding {
+            EmbeddingChoice::Remote(_) => true,
+            EmbeddingChoice::Embedded(file) => self.find(file).is_some(),
+        }
     }
 
     fn with_own_sources(&self, file: &ModelFile) -> ModelFile {

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use domain::clock::Clock;
 use domain::stage::Stage;
+use llm::vector_index::VectorIndex;
 use pipeline::error::PipelineError;
+use pipeline::ingest::DocumentReader;
 use pipeline::{JobOutcome, Pipeline, Services};
 use serde_json::json;
 use store::Store;
@@ -26,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::context::{self, JobContext};
+use super::documents::Reading;
 use super::leases::{Holding, Leases};
 use super::models::{ModelSet, of_generation};
 use super::watch::{Gate, JobWatch};
@@ -57,6 +60,27 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the database may take to hand the jobs back.
 const UNREGISTER_PATIENCE: Duration = Duration::from_secs(3);
 
+/// What a worker works with.
+#[derive(Debug)]
+pub(crate) struct WorkerParts {
+    /// The database.
+    pub(crate) store: Arc<Store>,
+    /// The time.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Figures for Prometheus.
+    pub(crate) metrics: Arc<Metrics>,
+    /// How much it does at once.
+    pub(crate) settings: WorkerSettings,
+    /// The models.
+    pub(crate) models: Arc<ModelSet>,
+    /// What stands before the models.
+    pub(crate) gate: Arc<Gate>,
+    /// Reads documents.
+    pub(crate) documents: Arc<dyn DocumentReader>,
+    /// A second index of documents, where one is configured.
+    pub(crate) vector_index: Option<Arc<dyn VectorIndex>>,
+}
+
 /// Works on the whole queue.
 #[derive(Debug)]
 pub(crate) struct QueueWorker {
@@ -64,33 +88,32 @@ pub(crate) struct QueueWorker {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     settings: WorkerSettings,
-    models: ModelSet,
+    models: Arc<ModelSet>,
     gate: Arc<Gate>,
+    documents: Arc<dyn DocumentReader>,
+    vector_index: Option<Arc<dyn VectorIndex>>,
     identity: WorkerIdentity,
     leases: Arc<Leases>,
     hints: Arc<Notify>,
+    document_hints: Arc<Notify>,
 }
 
 impl QueueWorker {
-    /// A worker of this process; `gate` stands before its models.
-    pub(crate) fn new(
-        store: Arc<Store>,
-        clock: Arc<dyn Clock>,
-        metrics: Arc<Metrics>,
-        settings: WorkerSettings,
-        models: ModelSet,
-        gate: Arc<Gate>,
-    ) -> Arc<Self> {
+    /// A worker of this process.
+    pub(crate) fn new(parts: WorkerParts) -> Arc<Self> {
         Arc::new(Self {
-            store,
-            clock,
-            metrics,
-            settings,
-            models,
-            gate,
+            store: parts.store,
+            clock: parts.clock,
+            metrics: parts.metrics,
+            settings: parts.settings,
+            models: parts.models,
+            gate: parts.gate,
+            documents: parts.documents,
+            vector_index: parts.vector_index,
             identity: WorkerIdentity::of_this_process(),
             leases: Arc::default(),
             hints: Arc::default(),
+            document_hints: Arc::default(),
         })
     }
 
@@ -106,9 +129,14 @@ impl QueueWorker {
             return;
         }
         let mut helpers = self.helpers();
+        let mut readers = self.readers(shutdown);
         let mut jobs = JoinSet::new();
         self.work(&mut jobs, shutdown).await;
         self.drain(&mut jobs).await;
+        if timeout(STOP_PATIENCE, all_ended(&mut readers)).await.is_err() {
+            tracing::warn!("a document was not handed back in time; its lease runs out");
+            readers.shutdown().await;
+        }
         helpers.shutdown().await;
         self.unregister().await;
     }
@@ -153,6 +181,24 @@ impl QueueWorker {
         helpers
     }
 
+    /// What reads documents beside the jobs.
+    fn readers(&self, shutdown: &CancellationToken) -> JoinSet<()> {
+        let mut readers = JoinSet::new();
+        for _ in 0..self.settings.documents {
+            let reading = Reading {
+                store: Arc::clone(&self.store),
+                clock: Arc::clone(&self.clock),
+                models: Arc::clone(&self.models),
+                documents: Arc::clone(&self.documents),
+                vector_index: self.vector_index.clone(),
+                hints: Arc::clone(&self.document_hints),
+            };
+            let stop = shutdown.clone();
+            readers.spawn(async move { reading.run(&stop).await });
+        }
+        readers
+    }
+
     async fn listen(&self) {
         let mut backoff = Backoff::default();
         loop {
@@ -161,6 +207,7 @@ impl QueueWorker {
                     while listener.hint().await.is_ok() {
                         backoff = Backoff::default();
                         self.hints.notify_one();
+                        self.document_hints.notify_one();
                         self.leases.hurry.notify_one();
                     }
                 }
@@ -338,6 +385,8 @@ impl QueueWorker {
             models: of_generation(models, &context.options),
             clock: Arc::clone(&self.clock),
             observer: Arc::clone(watch) as _,
+            documents: Arc::clone(&self.documents),
+            vector_index: self.vector_index.clone(),
         };
         Ok(Pipeline::new(services)?)
     }

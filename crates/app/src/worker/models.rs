@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::watch::Gate;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::wiring::{Fetcher, Plan, PullDisplay, models_behind};
+use crate::wiring::{Fetcher, Plan, PullDisplay, models_behind, models_beside};
 
 /// Where the models come from.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ enum Origin {
 pub(crate) struct ModelSet {
     origin: Origin,
     made: OnceCell<Models>,
+    /// The embedding model, for reading and searching documents, where no language model was needed yet.
+    for_search: OnceCell<Models>,
 }
 
 impl ModelSet {
@@ -47,6 +49,7 @@ impl ModelSet {
         Ok(Self {
             origin: Origin::Planned { config, plan, gate },
             made: OnceCell::new(),
+            for_search: OnceCell::new(),
         })
     }
 
@@ -55,6 +58,7 @@ impl ModelSet {
         Self {
             origin: Origin::Given,
             made: OnceCell::new_with(Some(models)),
+            for_search: OnceCell::new(),
         }
     }
 
@@ -84,12 +88,57 @@ impl ModelSet {
                         let display = PullDisplay::new(&MultiProgress::new());
                         let files = Fetcher::new(config)?.pull_all(plan, &display, cancel).await?;
                         let seed = u64::from(std::process::id());
+                        let wrap = |provider| gate.guard(provider);
+                        match self.for_search.get() {
+                            Some(models) => {
+                                let embedder = Arc::clone(models.embedder());
+                                models_beside(config, plan, &files, embedder, seed, wrap)
+                            }
+                            None => models_behind(config, plan, &files, seed, wrap),
+                        }
+                    }
+                    Origin::Given => Err(Failure::setup("there are no models")),
+                }
+            })
+            .await
+    }
+
+    /// Models of which the embedding model alone is sure to be there: enough for reading and searching documents. No
+    /// language model is fetched for them.
+    ///
+    /// # Errors
+    /// As [`ModelSet::get`].
+    pub(crate) async fn get_for_search(&self, cancel: &CancellationToken) -> Result<&Models, Failure> {
+        if let Some(models) = self.made.get() {
+            return Ok(models);
+        }
+        self.for_search
+            .get_or_try_init(|| async {
+                match &self.origin {
+                    Origin::Planned { config, plan, gate } => {
+                        let display = PullDisplay::new(&MultiProgress::new());
+                        let fetcher = Fetcher::new(config)?;
+                        let files = fetcher.pull_for_search(plan, &display, cancel).await?;
+                        let seed = u64::from(std::process::id());
                         models_behind(config, plan, &files, seed, |provider| gate.guard(provider))
                     }
                     Origin::Given => Err(Failure::setup("there are no models")),
                 }
             })
             .await
+    }
+
+    /// Whether documents can be read and searched without fetching anything.
+    pub(crate) fn has_search(&self) -> bool {
+        if self.made.initialized() || self.for_search.initialized() {
+            return true;
+        }
+        match &self.origin {
+            Origin::Planned { config, plan, .. } => {
+                Fetcher::new(config).is_ok_and(|fetcher| fetcher.has_for_search(plan))
+            }
+            Origin::Given => true,
+        }
     }
 }
 

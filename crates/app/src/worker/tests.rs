@@ -1,5 +1,7 @@
 //! The worker of a service on a real database, with models that follow a script.
 
+mod documents;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,7 +35,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Gate, ModelSet, QueueWorker};
+use super::{Gate, ModelSet, QueueWorker, WorkerParts};
 use crate::config::WorkerSettings;
 use crate::metrics::Metrics;
 
@@ -61,14 +63,16 @@ impl Crew {
     fn worker(&self, latency: Duration, settings: WorkerSettings) -> (CancellationToken, JoinHandle<()>) {
         let gate = Gate::new(Arc::clone(&self.metrics));
         let models = ModelSet::given(models(&gate, latency));
-        let worker = QueueWorker::new(
-            Arc::clone(&self.store),
-            Arc::new(SystemClock),
-            Arc::clone(&self.metrics),
+        let worker = QueueWorker::new(WorkerParts {
+            store: Arc::clone(&self.store),
+            clock: Arc::new(SystemClock),
+            metrics: Arc::clone(&self.metrics),
             settings,
-            models,
+            models: Arc::new(models),
             gate,
-        );
+            documents: Arc::new(documents::OneText),
+            vector_index: None,
+        });
         let shutdown = CancellationToken::new();
         let token = shutdown.clone();
         #[expect(clippy::disallowed_methods, reason = "the test awaits it")]

@@ -11,6 +11,7 @@ mod authorization;
 mod clients;
 mod create;
 mod desk;
+mod documents;
 mod doors;
 mod examples;
 mod guards;

@@ -99,6 +99,8 @@ async fn course(store: &Arc<Store>) -> Result<String, Failure> {
         models,
         clock: Arc::new(SystemClock),
         observer: Arc::new(Unwatched),
+        documents: Arc::new(pipeline::ingest::NoDocuments),
+        vector_index: None,
     };
     let worker = Worker::new(services)?;
     let (cpu_before, begun) = (own_cpu_seconds(), Instant::now());

@@ -1,0 +1,181 @@
+//! Courses from documents: taken in, read, cited, asked, replaced.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use domain::language::Language;
+use serde_json::Value;
+
+use crate::desk::{Desk, Ran};
+use crate::provider::Provider;
+
+/// What a keeper of bees might have written; `yield_of_honey` is what the tests change.
+fn handbook(yield_of_honey: &str) -> String {
+    let mut text = String::from("# Handbook of the apiary\n\n");
+    for (heading, sentence) in [
+        ("The colony", "A colony is one queen, some hundred drones and many thousand workers."),
+        ("The hive", "A hive has a floor, two boxes of frames, a crown board and a roof."),
+        ("Swarming", "A swarm leaves when the queen has no room to lay and new queens are raised."),
+        ("Varroa mites", "Mites are counted on a board under the floor before they are treated."),
+    ] {
+        text.push_str(&format!("## {heading}\n\n"));
+        for number in 1..=6 {
+            text.push_str(&format!("{sentence} Rule {number} of {heading}: look before you act.\n\n"));
+        }
+    }
+    text.push_str(&format!("## Harvest\n\n{}\n", format!("{yield_of_honey}\n\n").repeat(4)));
+    text
+}
+
+fn desk_with_documents() -> Desk {
+    let desk = Desk::new();
+    fs::create_dir(desk.path().join("sources")).unwrap();
+    fs::write(
+        desk.path().join("sources/handbook.md"),
+        handbook("A hive gives twenty kilograms of honey in a good summer."),
+    )
+    .unwrap();
+    fs::write(
+        desk.path().join("sources/plants.txt"),
+        "Plants for bees\n\nClover, lime and rape give nectar. Willow gives the first pollen of the year.\n",
+    )
+    .unwrap();
+    desk
+}
+
+fn create(desk: &Desk, provider: &Provider, arguments: &[&str]) -> Ran {
+    let out = desk.out();
+    let fixed = ["create", "Beekeeping for beginners", "--out", out.to_str().unwrap()];
+    let small = ["--lessons", "10", "--sections", "2"];
+    desk.run_with(provider, &[&fixed[..], &small[..], arguments].concat())
+}
+
+fn exported(desk: &Desk) -> Value {
+    serde_json::from_str(&desk.result("json")).unwrap()
+}
+
+/// The ids that each lesson cites.
+fn citations(course: &Value) -> Vec<BTreeSet<String>> {
+    let lessons = course["lessons"].as_array().unwrap().iter();
+    lessons
+        .map(|lesson| {
+            let blocks = lesson["content"]["blocks"].as_array().unwrap().iter();
+            blocks
+                .flat_map(|block| block["citations"].as_array().unwrap())
+                .map(|id| id.as_str().unwrap().to_owned())
+                .collect()
+        })
+        .collect()
+}
+
+#[test]
+fn course_is_made_from_documents_and_cites_them() {
+    let (desk, provider) = (desk_with_documents(), Provider::good(Language::English));
+    create(&desk, &provider, &["--document", "sources"]).expect(
+        0,
+        &[
+            "From handbook.md, plants.txt",
+            "[2/5] Document processing",
+            "[3/5] Structure",
+        ],
+    );
+    let course = exported(&desk);
+    let sources: BTreeSet<String> = course["sources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|source| source["chunk_id"].as_str().unwrap().to_owned())
+        .collect();
+    for (cited, number) in citations(&course).iter().zip(1..) {
+        assert!(!cited.is_empty(), "lesson {number} cites nothing");
+        assert!(cited.is_subset(&sources), "lesson {number}: {cited:?}");
+    }
+    let grounding = &course["quality"]["grounding"];
+    assert_eq!(
+        grounding["lessons"].as_array().unwrap().len(),
+        course["lessons"].as_array().unwrap().len()
+    );
+    assert!(desk.result("html").contains("class=\"sources\""));
+    assert!(desk.result("md").contains("handbook.md"));
+
+    let course = "beekeeping-for-beginners";
+    desk.run_with(&provider, &["documents", "list", course])
+        .expect(0, &["handbook.md", "plants.txt", "processed"]);
+    let calls = provider.call_count();
+    desk.run_with(
+        &provider,
+        &["ask", course, "When does a swarm leave the hive?", "--sources-only"],
+    )
+    .expect(0, &["[handbook.md, Handbook of the apiary > Swarming]"]);
+    assert_eq!(provider.call_count(), calls, "no model is asked for sources alone");
+    desk.run_with(&provider, &["ask", course, "When does a swarm leave the hive?"])
+        .expect(0, &[]);
+    assert!(provider.call_count() > calls);
+}
+
+#[test]
+fn changed_document_makes_its_lessons_stale_and_they_are_written_anew() {
+    let (desk, provider) = (desk_with_documents(), Provider::good(Language::English));
+    create(&desk, &provider, &["--document", "sources/handbook.md"]).expect(0, &[]);
+    let before = exported(&desk);
+    let course = "beekeeping-for-beginners";
+    desk.run_with(&provider, &["regenerate", course, "--stale"])
+        .expect(0, &["No lesson rests on a document that has changed"]);
+
+    // Nothing of the old text is left, so every lesson rests on what is gone.
+    fs::write(
+        desk.path().join("sources/handbook.md"),
+        "# Handbook of the goat farm\n\nGoats are milked twice a day. Cheese ripens in a cool cellar for six weeks.\n",
+    )
+    .unwrap();
+    desk.run_with(&provider, &["documents", "add", course, "sources/handbook.md"])
+        .expect(0, &["handbook.md", "processed", "regenerate", "--stale"]);
+    let listed = desk.run_with(&provider, &["documents", "list", course]);
+    assert_eq!(listed.expect(0, &[]).stdout.matches("handbook.md").count(), 1);
+
+    let calls = provider.call_count();
+    desk.run_with(&provider, &["regenerate", course, "--stale"])
+        .expect(0, &["[4/5] "]);
+    assert!(provider.call_count() > calls);
+    let after = exported(&desk);
+    assert_eq!(before["structure"], after["structure"], "the structure stays");
+    for (old, new) in citations(&before).iter().zip(citations(&after)) {
+        assert!(old.is_disjoint(&new));
+    }
+    desk.run_with(&provider, &["regenerate", course, "--stale"])
+        .expect(0, &["No lesson rests on a document that has changed"]);
+}
+
+#[test]
+fn what_cannot_be_a_document_is_refused_before_any_work() {
+    let (desk, provider) = (desk_with_documents(), Provider::good(Language::English));
+    fs::write(desk.path().join("fake.pdf"), "no PDF").unwrap();
+    fs::write(desk.path().join("notes.xyz"), "no document").unwrap();
+    for (name, parts) in [
+        ("gone.md", ["gone.md does not exist", "what to do"]),
+        ("fake.pdf", ["the content of fake.pdf is not what its name says", "what to do"]),
+        ("notes.xyz", ["notes.xyz is of a type that cannot be read", "pdf, docx"]),
+    ] {
+        create(&desk, &provider, &["--document", "sources", name]).expect(2, &parts);
+    }
+    assert_eq!(provider.call_count(), 0);
+    desk.run(&["list"]).expect(0, &["There are no courses yet"]);
+    desk.run(&["create"]).expect(2, &["<TITLE>"]);
+}
+
+#[test]
+fn documents_without_text_are_named_and_a_course_of_them_alone_fails() {
+    let (desk, provider) = (desk_with_documents(), Provider::good(Language::English));
+    fs::write(desk.path().join("blank.md"), "\n \n\n").unwrap();
+    create(&desk, &provider, &["--document", "sources", "blank.md"]).expect(0, &["blank.md"]);
+    let unused = exported(&desk)["quality"]["grounding"]["unused_documents"].clone();
+    let names: Vec<_> = unused.as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert!(names.iter().any(|name| *name == "blank.md"), "{unused}");
+
+    let alone = desk.run_with(
+        &provider,
+        &["create", "Nothing at all", "--document", "blank.md", "--out", "nothing"],
+    );
+    alone.expect(1, &["blank.md"]);
+    assert!(!desk.path().join("nothing/nothing-at-all.html").exists());
+}
