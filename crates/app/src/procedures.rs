@@ -4,6 +4,7 @@
 //! gives and which errors it has stand in its row; the faces know nothing else of it.
 
 mod admin;
+pub(crate) mod ask;
 mod auth;
 mod billing;
 pub(crate) mod courses;
@@ -436,6 +437,7 @@ static REGISTRY: LazyLock<Vec<Procedure>> = LazyLock::new(|| {
         auth::procedures(),
         generation::procedures(),
         courses::procedures(),
+        ask::procedures(),
         documents::procedures(),
         jobs::procedures(),
         billing::procedures(),

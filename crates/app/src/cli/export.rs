@@ -8,6 +8,7 @@ use clap::Args;
 use domain::user::Actor;
 use formats::export::{CourseView, Format, export};
 use store::Store;
+use store::citation::list_sources;
 use store::cluster::Unobserved;
 use store::course::{self, Course};
 use store::lesson;
@@ -122,8 +123,11 @@ pub(super) async fn write_files(
         .advice(format!("go on with `coursewright resume {}`", course.id)));
     };
     let id = course.id;
-    let stored = store
-        .with_tenant(actor, async |tx| lesson::list_lessons(tx, id).await)
+    let (stored, sources) = store
+        .with_tenant(actor, async |tx| {
+            let lessons = lesson::list_lessons(tx, id).await?;
+            Ok((lessons, list_sources(tx, id).await?))
+        })
         .await?;
     let lessons: BTreeMap<_, _> = stored
         .into_iter()
@@ -133,7 +137,7 @@ pub(super) async fn write_files(
         inputs: &course.inputs,
         structure,
         lessons: &lessons,
-        sources: &[],
+        sources: &sources,
         notice,
         generated_at: course.updated_at,
         analysis: course.analysis.as_ref(),

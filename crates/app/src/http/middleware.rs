@@ -21,6 +21,8 @@ use crate::service::Service;
 /// A request must be answered in this time. Uploads and streams have limits of their own: what counts is the time
 /// until the answer begins.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// A question to documents is answered by a model, and a small one takes its time.
+const MODEL_TIME_LIMIT: Duration = Duration::from_mins(3);
 /// Uploads take as long as their network does.
 const UPLOAD_TIME_LIMIT: Duration = Duration::from_mins(10);
 /// The longest id of a request that is taken over from the caller, in characters.
@@ -191,6 +193,8 @@ pub(super) fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
     let message = cause
         .downcast_ref::<String>()
         .map(String::as_str)
+    } else if request.uri().path().contains("/courses.ask") {
+        MODEL_TIME_LIMIT
         .or_else(|| cause.downcast_ref::<&str>().copied())
         .unwrap_or("unknown");
     tracing::error!(message, "a request panicked");

@@ -1,7 +1,7 @@
 //! Courses: make, read, change, copy, put away, export.
 
 mod change;
-mod export;
+pub(crate) mod export;
 pub(super) mod fields;
 pub(super) mod output;
 
@@ -12,9 +12,11 @@ use domain::user::{Actor, Role};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
+use store::citation::list_sources;
 use store::course::{self, Course, CourseFilter, Publication, Tenants};
 use store::error::StoreError;
 use store::lesson::list_lessons;
+use store::tier::check_tier_lasts;
 use store::tx::TenantTx;
 use store::version;
 
@@ -37,6 +39,7 @@ pub(super) fn procedures() -> Vec<Procedure> {
             "Make a course; nothing is generated yet",
             create,
         )
+        .fails(&[ErrorCode::TrialEnded])
         .example(json!({
             "title": "Practical SQL for analysts",
             "language": "en",
@@ -76,7 +79,7 @@ pub(super) fn procedures() -> Vec<Procedure> {
             "Copy a course into a draft of one's own",
             duplicate,
         )
-        .fails(&[ErrorCode::NotFound])
+        .fails(&[ErrorCode::TrialEnded, ErrorCode::NotFound])
         .example(of_course()),
         query(
             "courses.versions",
@@ -108,7 +111,11 @@ pub(super) fn procedures() -> Vec<Procedure> {
             "Write a course as a file",
             export::export_course,
         )
-        .fails(&[ErrorCode::NotFound, ErrorCode::GenerationNotCompleted])
+        .fails(&[
+            ErrorCode::NotFound,
+            ErrorCode::Conflict,
+            ErrorCode::GenerationNotCompleted,
+        ])
         .example(json!({ "courseId": EXAMPLE_ID, "format": "markdown" })),
     ]
 }
@@ -137,10 +144,14 @@ struct CreateInput {
 async fn create(call: Call, input: CreateInput) -> Result<CreatedCourse, ApiError> {
     let (inputs, warnings) = checked(&call, input.title, input.fields)?;
     let actor = call.actor()?;
+    let now = call.service.clock.now();
     let course = call
         .service
         .store
-        .with_tenant(&actor, async move |tx| course::insert_course(tx, &inputs).await)
+        .with_tenant(&actor, async move |tx| {
+            check_tier_lasts(tx, now).await?;
+            course::insert_course(tx, &inputs).await
+        })
         .await?;
     Ok(CreatedCourse::new(course, warnings))
 }
@@ -208,20 +219,19 @@ async fn get(call: Call, input: GetInput) -> Result<CourseOutput, ApiError> {
     let actor = call.actor()?;
     let id = input.course_id;
     let with_lessons = input.include_lessons.unwrap_or(false);
-    let (course, lessons) = call
+    let (course, lessons, sources) = call
         .service
         .store
         .with_tenant(&actor, async move |tx| {
             let course = course::get_course(tx, id).await?;
-            let lessons = if with_lessons {
-                Some(list_lessons(tx, id).await?)
-            } else {
-                None
-            };
-            Ok((course, lessons))
+            if !with_lessons {
+                return Ok((course, None, None));
+            }
+            let lessons = list_lessons(tx, id).await?;
+            Ok((course, Some(lessons), Some(list_sources(tx, id).await?)))
         })
         .await?;
-    Ok(CourseOutput::new(course, lessons, &actor, &call))
+    Ok(CourseOutput::new(course, lessons, &actor, &call).with_sources(sources))
 }
 
 async fn delete(call: Call, input: OfCourse) -> Result<Done, ApiError> {
@@ -241,11 +251,12 @@ async fn delete(call: Call, input: OfCourse) -> Result<Done, ApiError> {
 
 async fn duplicate(call: Call, input: OfCourse) -> Result<CourseOutput, ApiError> {
     let actor = call.actor()?;
-    let id = input.course_id;
+    let (id, now) = (input.course_id, call.service.clock.now());
     let copy = call
         .service
         .store
         .with_tenant(&actor, async move |tx| {
+            check_tier_lasts(tx, now).await?;
             course::copy::duplicate_course(tx, id).await
         })
         .await?;

@@ -38,8 +38,8 @@ macro_rules! error_codes {
             /// What it means, for people.
             pub(crate) fn text(self) -> Text {
                 let text = match self { $(Self::$variant => Text::new($en, $ru),)+ };
-                // Existing front ends expect this very sentence (service 4.1).
-                if self == Self::ConcurrencyLimit { text.fixed() } else { text }
+                // Existing front ends expect these very sentences (service 4.1).
+                if matches!(self, Self::ConcurrencyLimit | Self::GenerationNotStarted) { text.fixed() } else { text }
             }
         }
     };
@@ -82,6 +82,10 @@ error_codes! {
     /// The tier allows no documents.
     FilesNotAllowed = "FILES_NOT_ALLOWED", 403, Forbidden,
         "Your tier does not include documents.", "Ваш тариф не включает загрузку документов.";
+    /// The days of the organization's tier are over.
+    TrialEnded = "TRIAL_ENDED", 403, Forbidden,
+        "The trial period of your organization has ended. Courses can still be read, edited and exported.",
+        "Пробный период вашей организации закончился. Курсы по-прежнему можно читать, редактировать и экспортировать.";
     /// There is no such thing, or the caller may not see it.
     NotFound = "NOT_FOUND", 404, NotFound,
         "There is no such thing.", "Не найдено.";
@@ -97,6 +101,9 @@ error_codes! {
     /// The present state does not allow it.
     Conflict = "CONFLICT", 409, Conflict,
         "The present state does not allow this.", "Текущее состояние не позволяет это сделать.";
+    /// Nothing of the course's documents can be searched: there are none, or none was read yet.
+    DocumentsNotRead = "DOCUMENTS_NOT_READ", 409, Conflict,
+        "None of the course's documents has been read yet.", "Ни один документ курса ещё не прочитан.";
     /// A generation of the course is active.
     GenerationActive = "GENERATION_ACTIVE", 409, Conflict,
         "A generation of this course is already active.", "Генерация этого курса уже выполняется.";
@@ -149,6 +156,10 @@ error_codes! {
     /// A fault of ours.
     Internal = "INTERNAL_ERROR", 500, InternalServerError,
         "Something went wrong on the server.", "Произошла внутренняя ошибка сервера.";
+    /// All tries to start a generation have failed; nothing of it remains.
+    GenerationNotStarted = "GENERATION_NOT_STARTED", 500, InternalServerError,
+        "The generation of the course could not be started. Try again later.",
+        "Не удалось инициализировать генерацию курса. Попробуйте позже.";
     /// The database or another service does not answer.
     Unavailable = "SERVICE_UNAVAILABLE", 503, ServiceUnavailable,
         "The service does not answer at the moment: try again.",
@@ -336,6 +347,9 @@ impl From<StoreError> for ApiError {
                     .with(json!({ "expectedRevision": expected, "revision": found }));
             }
             StoreError::TooManyGenerations { .. } => return limit_hit(&error),
+            StoreError::TierEnded { tier, ended_at } => {
+                return Self::new(ErrorCode::TrialEnded).with(json!({ "tier": tier, "endedAt": ended_at }));
+            }
             StoreError::QuotaExceeded { used, limit, size } => {
                 return Self::new(ErrorCode::StorageQuotaExceeded)
                     .with(json!({ "used": used, "limit": limit, "size": size }));

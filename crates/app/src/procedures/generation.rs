@@ -7,6 +7,8 @@ mod initiate;
 pub(super) mod limits;
 mod result;
 pub(crate) mod status;
+#[cfg(test)]
+mod tests;
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -18,10 +20,13 @@ use super::error::{ApiError, ErrorCode};
 use super::{Access, Call, Procedure, mutation, query, subscription};
 
 /// What starting may fail with.
-const START_ERRORS: [ErrorCode; 3] = [
+const START_ERRORS: [ErrorCode; 6] = [
+    ErrorCode::TrialEnded,
     ErrorCode::NotFound,
+    ErrorCode::Conflict,
     ErrorCode::GenerationActive,
     ErrorCode::ConcurrencyLimit,
+    ErrorCode::GenerationNotStarted,
 ];
 
 /// The rows of this file.
@@ -42,7 +47,6 @@ pub(super) fn procedures() -> Vec<Procedure> {
             initiate::initiate,
         )
         .fails(&START_ERRORS)
-        .fails_also(ErrorCode::Conflict)
         .example(json!({ "courseId": EXAMPLE_ID, "idempotencyKey": "order-4711" })),
         query(
             "generation.getStatus",
@@ -83,6 +87,7 @@ pub(super) fn procedures() -> Vec<Procedure> {
             control::retry,
         )
         .fails(&[
+            ErrorCode::TrialEnded,
             ErrorCode::NotFound,
             ErrorCode::Conflict,
             ErrorCode::ConcurrencyLimit,
@@ -103,7 +108,6 @@ pub(super) fn procedures() -> Vec<Procedure> {
             initiate::regenerate_section,
         )
         .fails(&START_ERRORS)
-        .fails_also(ErrorCode::Conflict)
         .example(json!({ "courseId": EXAMPLE_ID, "sectionNumber": 2, "instruction": "More practice" })),
         mutation(
             "generation.regenerateLesson",
@@ -112,8 +116,15 @@ pub(super) fn procedures() -> Vec<Procedure> {
             initiate::regenerate_lesson,
         )
         .fails(&START_ERRORS)
-        .fails_also(ErrorCode::Conflict)
         .example(json!({ "courseId": EXAMPLE_ID, "lessonNumber": 5 })),
+        mutation(
+            "generation.regenerateStale",
+            Access::Author,
+            "Write the lessons anew that rest on documents which have changed",
+            initiate::regenerate_stale,
+        )
+        .fails(&START_ERRORS)
+        .example(of_course()),
     ]
 }
 

@@ -99,6 +99,11 @@ const TABLE: &[(&str, &str, [u16; 6])] = &[
         r#"{"courseId":"$ended","lessonNumber":1}"#,
         [401, 403, 404, 403, 403, 404],
     ),
+    (
+        "generation.regenerateStale",
+        r#"{"courseId":"$ended"}"#,
+        [401, 403, 404, 403, 403, 404],
+    ),
     // Courses.
     (
         "courses.create",
@@ -146,10 +151,26 @@ const TABLE: &[(&str, &str, [u16; 6])] = &[
         r#"{"courseId":"$course","format":"json"}"#,
         [401, 403, 404, 412, 412, 404],
     ),
+    // The course of the table has no documents.
+    (
+        "courses.ask",
+        r#"{"courseId":"$course","question":"What is it?"}"#,
+        [401, 403, 404, 409, 409, 404],
+    ),
     (
         "documents.list",
         r#"{"courseId":"$course"}"#,
         [401, 403, 404, 200, 200, 404],
+    ),
+    (
+        "documents.get",
+        r#"{"id":"$none"}"#,
+        [401, 403, 404, 404, 404, 404],
+    ),
+    (
+        "documents.reprocess",
+        r#"{"id":"$none"}"#,
+        [401, 403, 404, 404, 404, 404],
     ),
     (
         "documents.delete",
@@ -158,6 +179,7 @@ const TABLE: &[(&str, &str, [u16; 6])] = &[
     ),
     // The board.
     ("jobs.list", "{}", [401, 403, 403, 200, 200, 200]),
+    ("jobs.queues", "{}", [401, 403, 403, 200, 200, 200]),
     ("jobs.get", r#"{"id":"$job"}"#, [401, 403, 403, 200, 200, 404]),
     ("jobs.retry", r#"{"id":"$job"}"#, [401, 403, 403, 200, 200, 404]),
     ("jobs.cancel", r#"{"id":"$job"}"#, [401, 403, 403, 200, 200, 404]),

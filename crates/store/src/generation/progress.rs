@@ -14,7 +14,8 @@ use crate::tx::sealed::Sealed;
 use crate::tx::{SystemTx, Tx};
 
 statements! {
-    ADVANCE = "select app.advance_generation_status($1, $2, $3)";
+    ADVANCE = "select app.advance_generation_status($1, $2,
+            coalesce((select (c.generation_progress ->> 'has_documents')::boolean from courses c where c.id = $1), false))";
     UPDATE_PROGRESS = "select update_course_progress($1, $2, $3, $4, $5, $6, $7)";
     COUNT_LESSONS = "select count(*) filter (where status in ('completed', 'needs_review')), count(*)
         from lesson_contents where course_id = $1";
@@ -112,11 +113,9 @@ pub(crate) async fn advance(
     course_id: CourseId,
     to: GenerationStatus,
 ) -> Result<(), StoreError> {
-    let has_documents = false;
     sqlx::query(ADVANCE)
         .bind(course_id.as_uuid())
         .bind(to.as_str())
-        .bind(has_documents)
         .execute(tx.connection())
         .await?;
     tx.hint(Hint::Progress(course_id));

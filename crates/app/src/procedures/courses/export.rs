@@ -9,6 +9,7 @@ use formats::export::{CourseView, Format, export};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::course::Course;
+use store::citation::list_sources;
 use store::lesson::{StoredLesson, list_lessons};
 use tokio::sync::Semaphore;
 
@@ -64,15 +65,13 @@ enum Encoding {
 /// Writes a course as a file.
 pub(super) async fn export_course(call: Call, input: ExportInput) -> Result<ExportOutput, ApiError> {
     let actor = call.actor()?;
-    let id = input.course_id;
-    let format = Format::from_name(&input.format)
-        .ok_or_else(|| ApiError::field("format", format!("must be one of {}", format_names().join(", "))))?;
-    let (course, lessons) = call
+    let (course, lessons, sources) = call
         .service
         .store
         .with_tenant(&actor, async move |tx| {
             let course = get_as_insider(tx, &actor, id).await?;
-            Ok((course, list_lessons(tx, id).await?))
+            let lessons = list_lessons(tx, id).await?;
+            Ok((course, lessons, list_sources(tx, id).await?))
         })
         .await?;
     let place = EXPORTS
@@ -82,12 +81,17 @@ pub(super) async fn export_course(call: Call, input: ExportInput) -> Result<Expo
     // The largest courses take a second: too long for threads that all requests share.
     let written = tokio::task::spawn_blocking(move || {
         let _place = place;
-        write(format, &course, lessons)
+        write(format, &course, lessons, &sources)
     });
     written.await.map_err(|error| ApiError::internal(&error))?
 }
 
-fn write(format: Format, course: &Course, lessons: Vec<StoredLesson>) -> Result<ExportOutput, ApiError> {
+fn write(
+    format: Format,
+    course: &Course,
+    lessons: Vec<StoredLesson>,
+    sources: &[CitedSource],
+) -> Result<Export, ApiError> {
     let Some(structure) = &course.structure else {
         return Err(ApiError::new(ErrorCode::GenerationNotCompleted).says(Text::new(
             "The course has no structure yet.",
@@ -104,7 +108,7 @@ fn write(format: Format, course: &Course, lessons: Vec<StoredLesson>) -> Result<
             inputs: &course.inputs,
             structure,
             lessons: &lessons,
-            sources: &[],
+            sources,
             notice: None,
             generated_at: course.updated_at,
             analysis: course.analysis.as_ref(),

@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, header};
 use chrono::{DateTime, Utc};
 use domain::analysis::AnalysisResult;
 use domain::course::WishedStrategy;
+use domain::document::CitedSource;
 use domain::generation::{GenerationMetadata, GenerationProgress, GenerationStatus};
 use domain::id::{CourseId, GenerationId, OrganizationId, UserId};
 use domain::language::Language;
@@ -15,7 +16,7 @@ use domain::user::Actor;
 use schemars::JsonSchema;
 use serde::Serialize;
 use store::course::{Course, CourseSummary, Publication};
-use store::lesson::StoredLesson;
+use store::lesson::{StaleReason, StoredLesson};
 use store::version::Version;
 
 use super::is_insider;
@@ -74,6 +75,8 @@ pub(in crate::procedures) struct CourseOutput {
     quality_report: Option<QualityReport>,
     /// The texts of its lessons, where they were asked for.
     lessons: Option<Vec<LessonOutput>>,
+    /// The pieces of documents that its lessons cite, where the lessons were asked for.
+    sources: Option<Vec<CitedSource>>,
     /// Number of saved structures.
     version: u32,
     /// Rises with every change; what `expectedRevision` is compared with.
@@ -97,6 +100,10 @@ pub(in crate::procedures) struct LessonOutput {
     content: Option<LessonContent>,
     /// Words that the learner reads.
     word_count: u32,
+    /// Since when a document on which it rests has changed; null: it is up to date.
+    stale_since: Option<DateTime<Utc>>,
+    /// What has changed; null: nothing.
+    stale_reason: Option<StaleReason>,
     /// When it last changed.
     updated_at: DateTime<Utc>,
 }
@@ -108,6 +115,8 @@ impl From<StoredLesson> for LessonOutput {
             status: lesson.status,
             content: lesson.content,
             word_count: lesson.word_count,
+            stale_since: lesson.stale.map(|stale| stale.since),
+            stale_reason: lesson.stale.map(|stale| stale.reason),
             updated_at: lesson.updated_at,
         }
     }
@@ -151,11 +160,21 @@ impl CourseOutput {
             generation_metadata: course.metadata.filter(|_| is_insider),
             quality_report: course.quality.filter(|_| is_insider),
             lessons: lessons.map(|lessons| lessons.into_iter().map(Into::into).collect()),
+            sources: None,
             version: course.version,
             revision: course.revision,
             created_at: course.created_at,
             updated_at: course.updated_at,
         }
+    }
+}
+
+impl CourseOutput {
+    /// With what its lessons cite.
+    #[must_use]
+    pub(in crate::procedures) fn with_sources(mut self, sources: Option<Vec<CitedSource>>) -> Self {
+        self.sources = sources;
+        self
     }
 }
 

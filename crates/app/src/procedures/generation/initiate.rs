@@ -4,6 +4,7 @@
 use domain::course::CourseInputs;
 use domain::generation::GenerationScope;
 use domain::id::{CourseId, GenerationId, JobId};
+use domain::usage::MicroUsd;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -11,11 +12,14 @@ use sha2::{Digest, Sha256};
 use store::course::{get_course, insert_course};
 use store::error::StoreError;
 use store::generation::idempotency::find_by_idempotency;
-use store::generation::lifecycle::{NewGeneration, start_generation};
+use store::generation::lifecycle::NewGeneration;
+use store::generation::start::start_within_tier;
+use store::lesson::list_lessons;
 
 use super::events::write_down;
-use super::limits::Bounds;
+use super::limits;
 use crate::procedures::Call;
+use crate::procedures::courses::check_owner;
 use crate::procedures::courses::fields::{CourseFields, checked};
 use crate::procedures::error::{ApiError, ErrorCode};
 use crate::procedures::words::Text;
@@ -206,6 +210,59 @@ pub(super) async fn regenerate_lesson(call: Call, input: LessonInput) -> Result<
         subject: Subject::Known(input.course_id),
         scope: GenerationScope::Lesson {
             number: input.lesson_number,
+            also: Vec::new(),
+            instruction: input.instruction,
+        },
+        webhook_url: input.webhook_url,
+        idempotency_key: input.idempotency_key,
+    };
+    start(&call, wish).await
+}
+
+/// Lessons whose documents have changed.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct StaleInput {
+    /// The course.
+    course_id: CourseId,
+    /// What is to be otherwise.
+    #[schemars(length(min = 1, max = 2000))]
+    instruction: Option<String>,
+    /// An https address that hears of the end.
+    #[schemars(length(min = 1, max = 2000), regex(pattern = WEB_ADDRESS))]
+    webhook_url: Option<String>,
+    /// A second start with the same key gives the first one's answer; another request with it is refused.
+    #[schemars(length(min = 1, max = KEY_MAX))]
+    idempotency_key: Option<String>,
+}
+
+/// Writes the lessons anew that rest on documents which have changed.
+pub(super) async fn regenerate_stale(call: Call, input: StaleInput) -> Result<Started, ApiError> {
+    let (actor, id) = (call.actor()?, input.course_id);
+    let lessons = call
+        .service
+        .store
+        .with_tenant(&actor, async move |tx| {
+            let course = get_course(tx, id).await?;
+            check_owner(&actor, &course)?;
+            list_lessons(tx, id).await
+        })
+        .await?;
+    let mut stale = lessons
+        .iter()
+        .filter(|lesson| lesson.stale.is_some())
+        .map(|lesson| lesson.lesson_number);
+    let Some(number) = stale.next() else {
+        return Err(ApiError::new(ErrorCode::Conflict).says(Text::new(
+            "No lesson of the course rests on a document that has changed.",
+            "Ни один урок курса не опирается на изменившийся документ.",
+        )));
+    };
+    let wish = Wish {
+        subject: Subject::Known(id),
+        scope: GenerationScope::Lesson {
+            number,
+            also: stale.collect(),
             instruction: input.instruction,
         },
         webhook_url: input.webhook_url,
@@ -227,10 +284,10 @@ async fn start(call: &Call, wish: Wish) -> Result<Started, ApiError> {
         Subject::Known(id) => Some(*id),
         Subject::New(_) => None,
     };
-    let seed = rand::random();
+    let (seed, now) = (rand::random(), service.clock.now());
     let options = json!({ "request_id": call.request_id, "request_hash": &hash });
     let outcome = async {
-        let bounds = Bounds::of(service).await?;
+        let global_limit = limits::global(service).await?;
         let (subject, scope, webhook_url) = (wish.subject, wish.scope, wish.webhook_url);
         service
             .store
@@ -240,24 +297,23 @@ async fn start(call: &Call, wish: Wish) -> Result<Started, ApiError> {
                 {
                     return Ok(earlier);
                 }
-                let (course_id, budget) = match &subject {
-                    Subject::Known(id) => (*id, get_course(tx, *id).await?.inputs.budget),
-                    Subject::New(inputs) => (insert_course(tx, inputs).await?.id, inputs.budget),
+                let course_id = match &subject {
+                    Subject::Known(id) => *id,
+                    Subject::New(inputs) => insert_course(tx, inputs).await?.id,
                 };
-                let tier = bounds.tier(tx).await?;
-                let limits = bounds.limits(tier);
                 let new = NewGeneration {
                     course_id,
-                    budget: budget.min(tier.generation_budget),
+                    // What the course and the tier allow.
+                    budget: MicroUsd(i64::MAX),
                     seed,
                     options: options.clone(),
                     scope: scope.clone(),
-                    user_limit: limits.user,
-                    global_limit: limits.global,
+                    user_limit: None,
+                    global_limit: Some(global_limit),
                     idempotency_key: key.clone(),
                     webhook_url: webhook_url.clone(),
                 };
-                Ok((course_id, start_generation(tx, &new).await?))
+                Ok((course_id, start_within_tier(tx, &new, now).await?))
             })
             .await
     };
@@ -310,11 +366,11 @@ fn refusal(failed: StoreError) -> ApiError {
     }
     let error = ApiError::from(failed);
     if error.is_fault() {
-        let text = Text::new(
-            "The generation of the course could not be started. Try again later.",
-            "Не удалось инициализировать генерацию курса. Попробуйте позже.",
-        );
-        return error.says(text.fixed());
+        // Also where the database did not answer: the whole transaction was tried four times (service 4.2).
+        return ApiError {
+            retry_after_secs: error.retry_after_secs,
+            ..ApiError::new(ErrorCode::GenerationNotStarted)
+        };
     }
     error
 }

@@ -196,7 +196,7 @@ impl GenerationState {
             metadata,
             error: moment.failure.map(|failure| GenerationError {
                 code: failure.code.clone(),
-                message: sentence(failure, speech).to_owned(),
+                message: sentence(failure, speech),
             }),
         }
     }
@@ -255,12 +255,19 @@ fn share(status: GenerationStatus, progress: &GenerationProgress, metadata: &Sta
     (all > 0).then(|| done as f64 / all as f64)
 }
 
+/// The code of a generation none of whose documents could be read.
+const DOCUMENTS_UNREADABLE: &str = "DOCUMENTS_UNREADABLE";
+
 /// Why it failed, for the owner. What is stored may be of a release that stored causes, so the code chooses.
-fn sentence(failure: &store::generation::Failure, speech: Speech) -> &'static str {
-    if speech.is_english() {
-        failure_en(&failure.code)
-    } else {
-        failure_ru(&failure.code)
+fn sentence(failure: &store::generation::Failure, speech: Speech) -> String {
+    let (english, russian) = (failure_en(&failure.code), failure_ru(&failure.code));
+    let sentence = if speech.is_english() { english } else { russian };
+    // What was wrong with which document only its author can mend.
+    match failure.message.strip_prefix(russian).map(str::trim) {
+        Some(details) if failure.code == DOCUMENTS_UNREADABLE && !details.is_empty() => {
+            format!("{sentence} {details}")
+        }
+        _ => sentence.to_owned(),
     }
 }
 
@@ -278,7 +285,7 @@ fn step_output(step: &ProgressStep, moment: &Moment<'_>, speech: Speech) -> Step
         started_at: step.started_at,
         completed_at: step.completed_at,
         error: match (&step.error, moment.failure) {
-            (Some(_), Some(failure)) => Some(sentence(failure, speech).to_owned()),
+            (Some(_), Some(failure)) => Some(sentence(failure, speech)),
             (error, _) => error.clone(),
         },
     }
