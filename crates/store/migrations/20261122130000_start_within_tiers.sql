@@ -79,8 +79,8 @@ begin
   return null;
 end $$;
 
--- As before, but places are made when they are needed, a few at a time: a start that made all of them at once would
--- let the others wait.
+-- As before, but not all places are made at once: a start that did would let the others wait until its commit. The
+-- program makes them beforehand, so that this is for the first starts of all.
 create or replace function app.take_generation_slot(generation uuid, global_limit int) returns boolean
   language plpgsql as $$
 declare
@@ -114,7 +114,7 @@ begin
     end if;
     -- Whoever makes the same ones waits here until the first has ended, and finds what is left.
     insert into public.generation_slots (number)
-    select generate_series(known + 1, least(known + 32, global_limit)) on conflict (number) do nothing;
+    select generate_series(known + 1, least(known + greatest(known, 32), global_limit)) on conflict (number) do nothing;
   end loop;
 end $$;
 

@@ -14,12 +14,28 @@ use crate::error::StoreError;
 use crate::hint::Hint;
 use crate::json::{from_word, to_json, to_text};
 use crate::statement::statements;
-use crate::tx::TenantTx;
+use crate::tx::{SystemTx, TenantTx};
 use crate::tx::sealed::Sealed;
 
 statements! {
     START = "select outcome, generation, job, stage, tier, user_most, user_active, global_active, tier_ended_at
         from app.start_generation($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 'authenticated')";
+    MAKE_PLACES = "insert into generation_slots (number)
+        select number from generate_series((select coalesce(max(number), 0) + 1 from generation_slots), $1) as number
+        on conflict (number) do nothing";
+}
+
+/// Makes the places for so many active generations that are not there yet. A start makes them too, but then others wait
+/// for its commit.
+///
+/// # Errors
+/// [`StoreError`] if the database refuses.
+pub async fn make_places(tx: &mut SystemTx, global_limit: u32) -> Result<(), StoreError> {
+    sqlx::query(MAKE_PLACES)
+        .bind(limits::limit_of(global_limit))
+        .execute(tx.connection())
+        .await?;
+    Ok(())
 }
 
 /// What is written as the message of the first step (service 4.2).
