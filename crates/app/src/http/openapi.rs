@@ -222,7 +222,7 @@ pub(super) fn add_errors(responses: &mut Map<String, Value>, codes: &[ErrorCode]
             })
             .collect();
         let mut headers = request_id();
-        if matches!(status, 429 | 503) {
+        if matches!(status, 429 | 503) || codes.contains(&ErrorCode::GenerationNotStarted) {
             headers["Retry-After"] = json!({
                 "description": "Seconds after which trying again makes sense.",
                 "schema": { "type": "integer" },

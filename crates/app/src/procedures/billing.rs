@@ -9,8 +9,8 @@ use domain::user::Role;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use store::organization::get_tier;
 use store::statistics::{self, Usage};
+use store::tier::get_tier_term;
 
 use super::error::{ApiError, ErrorCode};
 use super::{Access, Call, Procedure, query};
@@ -98,6 +98,10 @@ struct UsageOutput {
     used: UsedOutput,
     /// The tier of the organization.
     tier: Tier,
+    /// When the tier ends; null: never. Nothing new is begun afterwards, but courses can be read and exported.
+    tier_ends_at: Option<DateTime<Utc>>,
+    /// Days that are left of the tier, a begun one counted whole; 0: it has ended; null: it does not end.
+    tier_days_left: Option<u32>,
     /// Bytes of documents that the tier allows.
     storage_limit_bytes: u64,
     /// Generations at once that the tier allows one user.
@@ -123,19 +127,21 @@ async fn get_usage(call: Call, input: UsageInput) -> Result<UsageOutput, ApiErro
         (Role::Admin | Role::Superadmin, user) => user,
     };
     let since = input.since.unwrap_or_else(|| days_ago(&call, USUAL_DAYS));
-    let (usage, tier) = call
+    let (usage, term) = call
         .service
         .store
         .with_tenant(&actor, async move |tx| {
             let usage = statistics::usage(tx, Some(organization), user, since).await?;
-            Ok((usage, get_tier(tx, organization).await?))
+            Ok((usage, get_tier_term(tx, organization).await?))
         })
         .await?;
-    let settings = call.service.tiers.get(&call.service.store, tier).await?;
+    let settings = call.service.tiers.get(&call.service.store, term.tier).await?;
     Ok(UsageOutput {
         since,
         used: usage.into(),
-        tier,
+        tier: term.tier,
+        tier_ends_at: term.ends_at,
+        tier_days_left: term.days_left(call.service.clock.now()),
         storage_limit_bytes: settings.storage_bytes,
         concurrent_generations: settings.concurrent_generations,
         generation_budget_usd: settings.generation_budget.as_usd(),

@@ -1,12 +1,20 @@
 //! The board of the queue.
 
 use chrono::{DateTime, Utc};
+use domain::course::{CourseInputs, WishedStrategy};
+use domain::generation::{GenerationScope, GenerationStatus};
 use domain::id::{CourseId, GenerationId, JobId, OrganizationId, UserId, WorkerId};
+use domain::language::Language;
+use domain::organization::Tier;
 use domain::stage::Stage;
+use domain::style::Style;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use store::job::{self, JobFilter, JobRow, JobState};
+use store::course::get_course;
+use store::generation::{Generation, get_generation};
+use store::job::{self, JobFilter, JobRow, JobState, QueueRow};
+use store::tier::check_tier_lasts;
 
 use super::courses::EXAMPLE_ID;
 use super::error::{ApiError, ErrorCode};
@@ -22,11 +30,19 @@ pub(super) fn procedures() -> Vec<Procedure> {
     vec![
         query("jobs.list", Access::Admin, "List jobs, the newest first", list)
             .example(json!({ "state": "pending", "limit": 50 })),
-        query("jobs.get", Access::Admin, "Read a job", get)
+        query(
+            "jobs.queues",
+            Access::Admin,
+            "Count jobs by tier, stage and state: those that wait and run, and those that ended within a day",
+            queues,
+        )
+        .example(json!({})),
+        query("jobs.get", Access::Admin, "Read a job with what it works on", get)
             .fails(&[ErrorCode::NotFound])
             .example(of_job()),
         mutation("jobs.retry", Access::Admin, "Try a job again", retry)
             .fails(&[
+                ErrorCode::TrialEnded,
                 ErrorCode::NotFound,
                 ErrorCode::Conflict,
                 ErrorCode::ConcurrencyLimit,
@@ -63,6 +79,8 @@ struct ListInput {
     course_id: Option<CourseId>,
     /// Of this organization.
     organization_id: Option<OrganizationId>,
+    /// Of organizations of this tier.
+    tier: Option<Tier>,
     /// The `nextCursor` of the page before.
     cursor: Option<JobId>,
     /// Items of a page.
@@ -78,6 +96,95 @@ struct OfJob {
     id: JobId,
 }
 
+/// Whose jobs are counted.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct QueuesInput {
+    /// Those of this organization; all that one may see, if it is not given.
+    organization_id: Option<OrganizationId>,
+}
+
+/// The jobs of one tier and stage that are in one state.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "JobQueue")]
+struct QueueOutput {
+    /// The tier of their organizations.
+    tier: Tier,
+    /// What they do.
+    stage: Stage,
+    /// Where they stand.
+    state: JobState,
+    /// How many there are; of ended ones, those of the last day.
+    jobs: u64,
+    /// Since when the first of them could have been started; null: all have to wait for their time.
+    ready_since: Option<DateTime<Utc>>,
+}
+
+impl From<QueueRow> for QueueOutput {
+    fn from(row: QueueRow) -> Self {
+        Self {
+            tier: row.tier,
+            stage: row.stage,
+            state: row.state,
+            jobs: row.jobs,
+            ready_since: row.ready_since,
+        }
+    }
+}
+
+/// What a job works on: what was asked for.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct JobPayload {
+    /// Where the generation stands.
+    generation_status: GenerationStatus,
+    /// What it makes: the whole course or a part anew.
+    scope: GenerationScope,
+    /// The most that it may cost, in dollars.
+    budget_usd: f64,
+    /// The title that was asked for.
+    title: String,
+    /// The language of the course.
+    language: Language,
+    /// The style of its texts.
+    style: Style,
+    /// For whom it is.
+    target_audience: Option<String>,
+    /// How many lessons were asked for.
+    desired_lessons_count: Option<u32>,
+    /// How many sections were asked for.
+    desired_modules_count: Option<u32>,
+    /// Minutes of a lesson.
+    lesson_duration_minutes: Option<u32>,
+    /// What learners must be able to do afterwards.
+    learning_outcomes: Vec<String>,
+    /// What is done with what the author brings.
+    content_strategy: WishedStrategy,
+    /// Whether it pauses after the structure.
+    review: bool,
+}
+
+impl JobPayload {
+    fn new(generation: Generation, inputs: CourseInputs) -> Self {
+        Self {
+            generation_status: generation.status,
+            scope: generation.scope,
+            budget_usd: generation.budget.as_usd(),
+            title: inputs.title,
+            language: inputs.language,
+            style: inputs.style,
+            target_audience: inputs.target_audience,
+            desired_lessons_count: inputs.desired_lessons_count,
+            desired_modules_count: inputs.desired_modules_count,
+            lesson_duration_minutes: inputs.lesson_duration_minutes,
+            learning_outcomes: inputs.learning_outcomes,
+            content_strategy: inputs.content_strategy,
+            review: inputs.review,
+        }
+    }
+}
+
 /// A job on the board.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -87,6 +194,10 @@ struct JobOutput {
     id: JobId,
     /// Its organization.
     organization_id: OrganizationId,
+    /// The name of its organization.
+    organization_name: String,
+    /// The tier of its organization.
+    tier: Tier,
     /// Who asked for it.
     user_id: UserId,
     /// Its course.
@@ -121,6 +232,8 @@ struct JobOutput {
     started_at: Option<DateTime<Utc>>,
     /// When it ended.
     finished_at: Option<DateTime<Utc>>,
+    /// What it works on; null where more than this job is read or it was changed.
+    payload: Option<JobPayload>,
 }
 
 impl From<JobRow> for JobOutput {
@@ -128,6 +241,8 @@ impl From<JobRow> for JobOutput {
         Self {
             id: job.id,
             organization_id: job.organization_id,
+            organization_name: job.organization_name,
+            tier: job.tier,
             user_id: job.user_id,
             course_id: job.course_id,
             course_title: job.course_title,
@@ -145,6 +260,7 @@ impl From<JobRow> for JobOutput {
             created_at: job.created_at,
             started_at: job.started_at,
             finished_at: job.finished_at,
+            payload: None,
         }
     }
 }
@@ -156,6 +272,7 @@ async fn list(call: Call, input: ListInput) -> Result<Page<JobOutput>, ApiError>
         stage: input.stage,
         course: input.course_id,
         organization: input.organization_id,
+        tier: input.tier,
     };
     let (cursor, limit) = (input.cursor, input.limit);
     let rows = call
@@ -168,22 +285,41 @@ async fn list(call: Call, input: ListInput) -> Result<Page<JobOutput>, ApiError>
     Ok(Page::of(rows, limit, |row| row.id.to_string()))
 }
 
-async fn get(call: Call, input: OfJob) -> Result<JobOutput, ApiError> {
+async fn queues(call: Call, input: QueuesInput) -> Result<Page<QueueOutput>, ApiError> {
     let actor = call.actor()?;
-    let read = call
+    let rows = call
         .service
         .store
-        .with_tenant(&actor, async move |tx| job::get_job(tx, input.id).await);
-    Ok(read.await?.into())
+        .with_tenant(&actor, async move |tx| {
+            job::list_queues(tx, input.organization_id).await
+        });
+    Ok(Page::whole(rows.await?))
+}
+
+async fn get(call: Call, input: OfJob) -> Result<JobOutput, ApiError> {
+    let actor = call.actor()?;
+    let read = call.service.store.with_tenant(&actor, async move |tx| {
+        let job = job::get_job(tx, input.id).await?;
+        let generation = get_generation(tx, job.generation_id).await?;
+        let inputs = get_course(tx, job.course_id).await?.inputs;
+        Ok((job, generation, inputs))
+    });
+    let (job, generation, inputs) = read.await?;
+    Ok(JobOutput {
+        payload: Some(JobPayload::new(generation, inputs)),
+        ..job.into()
+    })
 }
 
 async fn retry(call: Call, input: OfJob) -> Result<JobOutput, ApiError> {
     let actor = call.actor()?;
     let limits = Bounds::of(&call.service).await?.of_tiers();
+    let now = call.service.clock.now();
     let retried = call
         .service
         .store
         .with_tenant(&actor, async move |tx| {
+            check_tier_lasts(tx, now).await?;
             job::retry_job(tx, input.id, &limits).await
         })
         .await;

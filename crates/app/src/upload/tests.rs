@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use chrono::{DateTime, TimeDelta};
+use domain::clock::FixedClock;
 use domain::course::CourseRequest;
 use domain::language::Language;
 use futures::stream;
@@ -22,6 +24,7 @@ struct World {
     author: Actor,
     course_id: CourseId,
     folder: tempfile::TempDir,
+    clock: Arc<FixedClock>,
     _database: TestDatabase,
 }
 
@@ -38,7 +41,9 @@ impl World {
         };
         let config = Config::load(&flags, &Environment::default()).unwrap();
         let blobs = open_blobs(&config).unwrap();
-        let uploads = Uploads::new(&config, Arc::clone(&store), blobs, TaskTracker::new()).unwrap();
+        let clock = Arc::new(FixedClock::new(DateTime::UNIX_EPOCH));
+        let told: Arc<dyn Clock> = Arc::clone(&clock) as _;
+        let uploads = Uploads::new(&config, Arc::clone(&store), blobs, told, TaskTracker::new()).unwrap();
         let organization_id = store
             .with_system(async |tx| insert_organization(tx, "Test", tier).await)
             .await
@@ -50,6 +55,7 @@ impl World {
             store,
             author,
             folder,
+            clock,
             _database: database,
         }
     }
@@ -196,6 +202,16 @@ async fn a_file_becomes_a_document_and_is_kept_as_it_came() {
 
     world.uploads.delete(world.author, document.id).await.unwrap();
     world.expect_nothing("deleted").await;
+}
+
+#[tokio::test]
+async fn nothing_is_taken_in_after_the_trial() {
+    let world = World::new(Tier::Trial).await;
+    let first = world.text("first.txt", "12345").await.unwrap();
+    // Far beyond the days that began when the organization was made.
+    world.clock.advance(TimeDelta::days(100 * 365));
+    assert_eq!(code(world.text("second.txt", "67890").await), ErrorCode::TrialEnded);
+    assert_eq!(world.documents().await, [first], "what is there stays");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use store::course::{Course, get_course};
 use store::error::StoreError;
 use store::generation::lifecycle::{approve_generation, retry_generation};
 use store::generation::{CancelOutcome, request_cancel};
+use store::tier::check_tier_lasts;
 
 use super::events::write_down;
 use super::initiate::Started;
@@ -86,6 +87,7 @@ pub(super) async fn retry(call: Call, input: OfCourse) -> Result<Started, ApiErr
     let actor = call.actor()?;
     let id = input.course_id;
     let bounds = Bounds::of(&call.service).await?;
+    let now = call.service.clock.now();
     let resumed = call
         .service
         .store
@@ -93,6 +95,7 @@ pub(super) async fn retry(call: Call, input: OfCourse) -> Result<Started, ApiErr
             let course = get_course(tx, id).await?;
             let ended = [GenerationStatus::Failed, GenerationStatus::Cancelled];
             let generation = in_status(&actor, &course, &ended)?;
+            check_tier_lasts(tx, now).await?;
             let limits = bounds.limits(bounds.tier(tx).await?);
             retry_generation(tx, generation, limits).await
         })

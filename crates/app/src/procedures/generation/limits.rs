@@ -29,10 +29,9 @@ impl Bounds {
     /// # Errors
     /// [`StoreError`] if they have to be read and the database refuses.
     pub(in crate::procedures) async fn of(service: &Service) -> Result<Self, StoreError> {
-        let capacity = service.capacity.get(&service.store).await?;
         Ok(Self {
             tiers: service.tiers.list(&service.store).await?,
-            global: global_limit(capacity, service.config.settings.limits.generations),
+            global: global(service).await?,
         })
     }
 
@@ -71,6 +70,18 @@ impl Bounds {
             global: Some(self.global),
         }
     }
+}
+
+/// How many generations may be active in the installation at present.
+///
+/// # Errors
+/// [`StoreError`] if it has to be read and the database refuses.
+pub(super) async fn global(service: &Service) -> Result<u32, StoreError> {
+    let ceiling = service.config.settings.limits.generations;
+    service
+        .capacity
+        .limit(&service.store, |capacity| global_limit(capacity, ceiling))
+        .await
 }
 
 /// The limit of the installation: by what its workers can do, between the least and what is configured.
