@@ -16,7 +16,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::jwks::PublishedKeys;
-use super::jwt::{Claims, Rules, Unverified};
+use super::jwt::{Claims, Rules, Unverified, Verified};
 use super::own_token::OWN_ISSUER;
 use super::rejection::{AuthError, Rejection};
 use crate::config::{Config, TokenAlgorithm};
@@ -24,8 +24,6 @@ use crate::failure::Failure;
 
 /// What a shared secret must have at least, in bytes: the length of the hash (RFC 7518, 3.2).
 const LEAST_SECRET_BYTES: usize = 32;
-/// Where addresses end that nobody has (RFC 2606): for tokens that tell none.
-const NO_MAIL: &str = "users.invalid";
 
 /// The configured identity provider.
 pub(super) struct IdentityProvider {
@@ -160,7 +158,11 @@ fn described(claims: &Claims, default_organization: Option<OrganizationId>) -> R
     };
     let tier = first(&[&claims.tier, &claims.app_metadata.tier])
         .and_then(|word| Tier::ALL.into_iter().find(|tier| tier.as_str() == word));
-    let email = first(&[&claims.email]).map_or_else(|| format!("{user_id}@{NO_MAIL}"), str::to_owned);
+    // An address that its bearer has not shown to be theirs (OpenID Connect Core, 5.1) would let them take the place of
+    // whoever has it. Providers that do not tell check it before they sign anybody in.
+    let email = first(&[&claims.email])
+        .filter(|_| claims.email_verified.as_ref().is_none_or(Verified::is_true))
+        .map(str::to_owned);
     Ok(Described {
         user: KnownUser {
             user_id,
@@ -234,7 +236,7 @@ mod tests {
         assert_eq!(own.user.user_id.to_string(), USER);
         assert_eq!(own.user.organization_id.to_string(), ORGANIZATION);
         assert_eq!((own.user.role, own.tier), (Role::Admin, Tier::Premium));
-        assert_eq!(own.user.email, format!("{USER}@users.invalid"));
+        assert_eq!(own.user.email, None);
 
         let supabase = json!({"sub": USER, "role": "authenticated", "email": "ann@example.org",
             "app_metadata": {"role": "instructor", "organization_id": ORGANIZATION}});
@@ -243,7 +245,24 @@ mod tests {
             (supabase.user.role, supabase.tier),
             (Role::Instructor, Tier::Free)
         );
-        assert_eq!(supabase.user.email, "ann@example.org");
+        assert_eq!(supabase.user.email.as_deref(), Some("ann@example.org"));
+    }
+
+    #[test]
+    fn addresses_that_were_not_verified_do_not_count() {
+        let check = |verified: serde_json::Value, counts: bool| {
+            let claims = json!({"sub": USER, "organization_id": ORGANIZATION, "email": "ann@example.org",
+                "email_verified": verified});
+            let email = read(claims).unwrap().user.email;
+            assert_eq!(email.is_some(), counts, "{verified}");
+        };
+        check(json!(true), true);
+        check(json!(null), true);
+        // Some providers send texts.
+        check(json!("true"), true);
+        check(json!(false), false);
+        check(json!("false"), false);
+        check(json!("perhaps"), false);
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub(super) struct Claims {
     pub(super) sub: Option<String>,
     pub(super) user_id: Option<String>,
     pub(super) email: Option<String>,
+    pub(super) email_verified: Option<Verified>,
     pub(super) user_role: Option<String>,
     pub(super) role: Option<String>,
     pub(super) organization_id: Option<String>,
@@ -62,6 +63,24 @@ pub(super) struct AppMetadata {
     pub(super) role: Option<String>,
     pub(super) organization_id: Option<String>,
     pub(super) tier: Option<String>,
+}
+
+/// Whether the provider knows that the address is the bearer's (OpenID Connect Core, 5.1); some send it as a text.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Verified {
+    Said(bool),
+    Written(String),
+}
+
+impl Verified {
+    /// Whether it is.
+    pub(super) fn is_true(&self) -> bool {
+        match self {
+            Self::Said(verified) => *verified,
+            Self::Written(word) => word == "true",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -42,6 +42,19 @@ pub(crate) struct SignedIn {
     pub(crate) refresh_expires_at: DateTime<Utc>,
 }
 
+/// What tells a browser from others that come with the same refresh token: a digest of its address and of what it says
+/// of itself. No proof, as both can be imitated: it only decides whether a token that comes twice within seconds is a
+/// second tab.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientMark([u8; 32]);
+
+impl ClientMark {
+    /// The mark of a client; `None` where its address is not known.
+    pub(crate) fn of(address: Option<IpAddr>, user_agent: &str) -> Option<Self> {
+        address.map(|address| Self(digest(&format!("{address} {user_agent}"))))
+    }
+}
+
 /// Why somebody is not signed in.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AccountError {
@@ -113,6 +126,16 @@ impl Accounts {
             is_on: settings.password_login,
         }
     }
+
+    /// For how long an access token is accepted, and a cookie kept before it is exchanged.
+    pub(super) const fn access_lifetime(&self) -> TimeDelta {
+        self.access_lifetime
+    }
+
+    /// For how long a refresh token or a cookie can be used.
+    pub(super) const fn refresh_lifetime(&self) -> TimeDelta {
+        self.refresh_lifetime
+    }
 }
 
 impl Authenticator {
@@ -126,6 +149,17 @@ impl Authenticator {
         password: &SecretString,
         address: Option<IpAddr>,
     ) -> Result<SignedIn, AccountError> {
+        let actor = self.check_login(email, password, address).await?;
+        self.begin_session(actor).await
+    }
+
+    /// Whose address and password these are. The try is counted, whatever kind of session it is for.
+    pub(super) async fn check_login(
+        &self,
+        email: &str,
+        password: &SecretString,
+        address: Option<IpAddr>,
+    ) -> Result<Actor, AccountError> {
         if !self.accounts.is_on {
             return Err(AccountError::PasswordsOff);
         }
@@ -146,7 +180,7 @@ impl Authenticator {
             return Err(AccountError::WrongCredentials);
         };
         attempts.succeeded(&attempt);
-        self.begin_session(found.actor).await
+        Ok(found.actor)
     }
 
     async fn begin_session(&self, actor: Actor) -> Result<SignedIn, AccountError> {
@@ -161,18 +195,24 @@ impl Authenticator {
     }
 
     /// Goes on with a session: both tokens are new, the old refresh token is used up. Whoever uses it again has
-    /// stolen it or was robbed, so that ends the session for both.
+    /// stolen it or was robbed, so that ends the session for both; but not the same `client` within a few seconds, which
+    /// is a second tab.
     ///
     /// # Errors
     /// [`AccountError::SessionEnded`] if the token is not, or no longer, to be used.
-    pub(crate) async fn refresh(&self, token: &SecretString) -> Result<SignedIn, AccountError> {
+    pub(crate) async fn refresh(
+        &self,
+        token: &SecretString,
+        client: Option<ClientMark>,
+    ) -> Result<SignedIn, AccountError> {
         let old_hash = refresh_hash(token).ok_or(AccountError::SessionEnded)?;
         let (refresh, refresh_expires_at) = self.new_refresh()?;
         let (new_hash, now) = (refresh.digest(), self.clock.now());
         let rotation = self
             .store
             .with_system(async move |tx| {
-                session::rotate_session(tx, old_hash, new_hash, now, refresh_expires_at).await
+                let client = client.map(|client| client.0);
+                session::rotate_session(tx, old_hash, new_hash, now, refresh_expires_at, client).await
             })
             .await?;
         match rotation {

@@ -1,5 +1,6 @@
 //! Signing in and out, who one is, API keys.
 
+use axum::http::header;
 use chrono::{DateTime, Utc};
 use domain::id::{ApiKeyId, OrganizationId, UserId};
 use domain::organization::Tier;
@@ -16,7 +17,7 @@ use super::error::{ApiError, ErrorCode};
 use super::page::Done;
 use super::{Access, Call, Procedure, Scope, mutation, query};
 use crate::auth::api_key::{self, KeyWish};
-use crate::auth::session::{AccountError, SignedIn};
+use crate::auth::session::{AccountError, ClientMark, SignedIn};
 
 /// The rows of this file.
 pub(super) fn procedures() -> Vec<Procedure> {
@@ -183,7 +184,10 @@ async fn login(call: Call, input: LoginInput) -> Result<SessionOutput, ApiError>
 }
 
 async fn refresh(call: Call, input: RefreshInput) -> Result<SessionOutput, ApiError> {
-    let signed_in = call.service.auth.refresh(&input.refresh_token.into()).await?;
+    let user_agent = call.header(header::USER_AGENT.as_str()).unwrap_or_default();
+    let client = ClientMark::of(call.address, user_agent);
+    let token = input.refresh_token.into();
+    let signed_in = call.service.auth.refresh(&token, client).await?;
     session_output(&call, signed_in).await
 }
 

@@ -8,9 +8,9 @@ use store::user::{NewUser, insert_user};
 
 use super::*;
 use crate::auth::api_key::{KeyWish, create};
-use crate::auth::session::{AccountError, SignedIn, set_password};
+use crate::auth::session::{AccountError, ClientMark, SignedIn, set_password};
 
-const PASSWORD: &str = "correct horse battery";
+pub(super) const PASSWORD: &str = "correct horse battery";
 
 async fn person(world: &World, email: &str, role: Role) -> Actor {
     let new_user = async |tx: &mut store::tx::SystemTx| {
@@ -26,7 +26,7 @@ async fn person(world: &World, email: &str, role: Role) -> Actor {
     world.store.with_system(new_user).await.unwrap()
 }
 
-async fn with_account() -> (World, Actor) {
+pub(super) async fn with_account() -> (World, Actor) {
     let world = World::new(&[]).await;
     let ann = person(&world, "Ann@Example.org", Role::Instructor).await;
     set_password(&world.store, &ann, &PASSWORD.into()).await.unwrap();
@@ -40,6 +40,11 @@ async fn login(world: &World, email: &str, password: &str) -> Result<SignedIn, A
 
 fn secret(signed_in: &SignedIn) -> SecretString {
     signed_in.refresh.expose().into()
+}
+
+/// The client that refreshes.
+fn browser() -> Option<ClientMark> {
+    ClientMark::of(Some("192.0.2.7".parse().unwrap()), "a browser")
 }
 
 #[tokio::test]
@@ -88,25 +93,42 @@ async fn refresh_token_that_comes_twice_ends_the_session_for_both() {
     let (world, ann) = with_account().await;
     let first = login(&world, "ann@example.org", PASSWORD).await.unwrap();
     let other = login(&world, "ann@example.org", PASSWORD).await.unwrap();
-    let second = world.auth.refresh(&secret(&first)).await.unwrap();
+    let second = world.auth.refresh(&secret(&first), browser()).await.unwrap();
     assert_eq!(second.actor, ann);
     assert_ne!(second.refresh.expose(), first.refresh.expose());
-    let third = world.auth.refresh(&secret(&second)).await.unwrap();
+    let third = world.auth.refresh(&secret(&second), browser()).await.unwrap();
 
     // The thief comes with an old one; then the line's newest one is worth nothing either.
     for used in [&first, &third] {
-        let refused = world.auth.refresh(&secret(used)).await.unwrap_err();
+        let refused = world.auth.refresh(&secret(used), None).await.unwrap_err();
         assert!(matches!(refused, AccountError::SessionEnded), "{refused:?}");
     }
     // Another sign-in of the same person goes on.
-    world.auth.refresh(&secret(&other)).await.unwrap();
+    world.auth.refresh(&secret(&other), browser()).await.unwrap();
+}
+
+#[tokio::test]
+async fn two_tabs_of_a_browser_may_refresh_with_one_token() {
+    let (world, ann) = with_account().await;
+    let first = login(&world, "ann@example.org", PASSWORD).await.unwrap();
+    let one = world.auth.refresh(&secret(&first), browser()).await.unwrap();
+    world.clock.advance(TimeDelta::seconds(3));
+    let other = world.auth.refresh(&secret(&first), browser()).await.unwrap();
+    assert_eq!(other.actor, ann);
+    for tab in [&one, &other] {
+        world.auth.refresh(&secret(tab), browser()).await.unwrap();
+    }
+    // From elsewhere it is a thief at any time.
+    let elsewhere = ClientMark::of(Some("192.0.2.8".parse().unwrap()), "a browser");
+    let refused = world.auth.refresh(&secret(&first), elsewhere).await.unwrap_err();
+    assert!(matches!(refused, AccountError::SessionEnded), "{refused:?}");
 }
 
 #[tokio::test]
 async fn sessions_end_by_logout_time_and_a_new_password() {
     let (world, ann) = with_account().await;
     let ended = async |signed_in: &SignedIn| {
-        let refused = world.auth.refresh(&secret(signed_in)).await.unwrap_err();
+        let refused = world.auth.refresh(&secret(signed_in), None).await.unwrap_err();
         assert!(matches!(refused, AccountError::SessionEnded), "{refused:?}");
     };
     let session = login(&world, "ann@example.org", PASSWORD).await.unwrap();
@@ -126,7 +148,7 @@ async fn sessions_end_by_logout_time_and_a_new_password() {
     world.clock.advance(TimeDelta::days(31));
     ended(&session).await;
     for nonsense in ["", "cwr_", "x", &"cwr_x".repeat(1000)] {
-        let refused = world.auth.refresh(&nonsense.into()).await.unwrap_err();
+        let refused = world.auth.refresh(&nonsense.into(), None).await.unwrap_err();
         assert!(matches!(refused, AccountError::SessionEnded), "{refused:?}");
     }
 }
