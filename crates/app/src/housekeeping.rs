@@ -2,6 +2,8 @@
 //! reserved in vain, and telling the operator what goes wrong.
 
 mod alerts;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +34,8 @@ const METRICS_KEPT: TimeDelta = TimeDelta::days(90);
 pub(crate) struct Housekeeping {
     service: Arc<Service>,
     alerts: Alerts,
+    /// The right to do it, while this process has it.
+    lead: Option<Leadership>,
 }
 
 impl Housekeeping {
@@ -41,39 +45,54 @@ impl Housekeeping {
     /// [`Failure`] if TLS cannot be set up for alerts.
     pub(crate) fn new(service: Arc<Service>) -> Result<Self, Failure> {
         let alerts = Alerts::new(&service)?;
-        Ok(Self { service, alerts })
+        Ok(Self {
+            service,
+            alerts,
+            lead: None,
+        })
     }
 
     /// A round a minute until `shutdown`.
     pub(crate) async fn run(mut self, shutdown: &CancellationToken) {
-        let mut lead: Option<Leadership> = None;
         loop {
-            if let Some(held) = &mut lead
-                && !held.holds().await
-            {
-                lead = None;
-            }
-            if lead.is_none() {
-                lead = match self.service.store.try_lead().await {
-                    Ok(lead) => lead,
-                    Err(error) => {
-                        tracing::debug!(%error, "the database does not answer; housekeeping waits");
-                        None
-                    }
-                };
-            }
-            if lead.is_some() {
-                self.round().await;
-            }
+            self.turn().await;
             tokio::select! {
                 () = sleep(ROUND) => {}
-                () = shutdown.cancelled() => return,
+                () = shutdown.cancelled() => break,
             }
+        }
+        if let Some(lead) = self.lead.take()
+            && let Err(error) = lead.let_go().await
+        {
+            tracing::debug!(%error, "the lead of the housekeeping has ended with its connection");
         }
     }
 
+    /// One round, if this process leads or nobody does. Returns whether it was done.
+    async fn turn(&mut self) -> bool {
+        if let Some(held) = &mut self.lead
+            && !held.holds().await
+        {
+            self.lead = None;
+        }
+        if self.lead.is_none() {
+            self.lead = match self.service.store.try_lead().await {
+                Ok(lead) => lead,
+                Err(error) => {
+                    tracing::debug!(%error, "the database does not answer; housekeeping waits");
+                    None
+                }
+            };
+        }
+        if self.lead.is_none() {
+            return false;
+        }
+        self.round().await;
+        true
+    }
+
     /// One round. What fails is said, and does not keep the rest from being done.
-    pub(crate) async fn round(&mut self) {
+    async fn round(&mut self) {
         said("old rows", self.remove_old().await);
         said("expired uploads", self.release_uploads().await);
         said("alerts", self.alerts.look(&self.service).await);
