@@ -4,11 +4,12 @@
 //! Each time stands beside a plain commit of one row in the same database: the ratio says more than the time, which
 //! depends on the disk.
 
+mod crowd;
 mod http;
 mod load;
+mod process;
 
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,26 +18,23 @@ use store::Store;
 use store::cluster::Unobserved;
 use store::metric::{Event, NewMetric, Severity, insert_metric};
 use store::tx::SystemTx;
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStderr, Command};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::serve::{close, listen, run};
 use crate::cli::table::table;
 use crate::config::Config;
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::service::Service;
 use crate::wiring::store_config;
 use load::Load;
+use process::Process;
 
 /// Plain commits that are measured.
 const COMMITS: usize = 300;
 /// How long an idle service is left alone before its memory is read.
 const IDLE: Duration = Duration::from_secs(3);
-/// How long a child may take to start.
-const START_PATIENCE: Duration = Duration::from_secs(30);
 
 /// One measured row.
 struct Row {
@@ -53,7 +51,6 @@ pub(super) async fn measure(config: &Config) -> Result<String, Failure> {
     own.data_dir.clone_from(&folder);
     own.database_url = None;
     own.settings.limits.generations = 100_000;
-    own.settings.worker.concurrency = load::AT_ONCE;
     let first = Instant::now();
     let store = Arc::new(Store::open(&store_config(&own), &Unobserved).await?);
     let first_start = first.elapsed();
@@ -102,9 +99,16 @@ async fn rows(service: &Arc<Service>, port: u16) -> Result<Vec<Row>, Failure> {
     rows.push(row("plain commit of one row, alone", &alone, "-", None));
     rows.push(row("plain commit of one row, 32 at once", &crowd, "-", None));
     let mut load = Load::prepare(service, port).await?;
+    let (cold, warm) = load.initiate().await?;
+    rows.push(row(
+        "generation.initiate, first of each of 32 clients",
+        &cold,
+        "-",
+        None,
+    ));
     rows.push(row(
         "generation.initiate, 32 clients",
-        &load.initiate().await?,
+        &warm,
         "p95 25 ms, p99 60 ms",
         Some(&crowd),
     ));
@@ -117,7 +121,7 @@ async fn rows(service: &Arc<Service>, port: u16) -> Result<Vec<Row>, Failure> {
         Some(&alone),
     ));
     load.cancel_started().await?;
-    rows.push(load.many_at_once().await?);
+    rows.push(crowd::many_at_once(&load, &service.config.data_dir).await?);
     Ok(rows)
 }
 
@@ -146,32 +150,14 @@ async fn commits(store: &Arc<Store>, at_once: usize) -> Result<Times, Failure> {
     Ok(Times::of(all))
 }
 
-/// Start-up and memory of a child process on the database that is there now.
+/// Start-up and memory of a service in a process of its own, on the database that is there now.
 async fn started(folder: &Path, rows: &mut Vec<Row>, first_start: Duration) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::of(domain::error::ErrorKind::Internal, &error);
-    let program = std::env::current_exe().map_err(failed)?;
     let begun = Instant::now();
-    let mut child = Command::new(program)
-        .args(["serve", "--bind", "127.0.0.1:0", "--data-dir"])
-        .arg(folder)
-        .env_remove("DATABASE_URL")
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(failed)?;
-    // Kept: a child whose words nobody takes in might not go on.
-    let Ok(Some(_said)) = timeout(START_PATIENCE, ready(&mut child)).await else {
-        return Err(Failure::new(Exit::Failure, "the service did not start"));
-    };
+    let service = Process::serve(folder, &[]).await?;
     let start = begun.elapsed();
     sleep(IDLE).await;
-    let memory = child.id().map_or(0.0, |id| resident_mb(id, "VmRSS"));
-    if let Some(id) = child.id() {
-        // A child that has ended by itself needs no signal.
-        let _ = Command::new("kill").arg(id.to_string()).status().await;
-    }
-    let _ = timeout(START_PATIENCE, child.wait()).await;
+    let memory = service.memory_mb("VmRSS");
+    service.stop().await;
     rows.push(plain(
         "database, first start",
         format!("{:.2} s", first_start.as_secs_f64()),
@@ -188,32 +174,6 @@ async fn started(folder: &Path, rows: &mut Vec<Row>, first_start: Duration) -> R
         "60 MB",
     ));
     Ok(())
-}
-
-/// Waits until the child says that it listens. Gives the rest of what it says.
-async fn ready(child: &mut Child) -> Option<Lines<BufReader<ChildStderr>>> {
-    let mut lines = BufReader::new(child.stderr.take()?).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        if line.contains("listens on") {
-            return Some(lines);
-        }
-    }
-    None
-}
-
-/// A figure of a process's memory, in megabytes; 0 where the system does not tell it.
-pub(super) fn resident_mb(process: u32, figure: &str) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let kilobytes = status.lines().find_map(|line| {
-        line.strip_prefix(figure)?
-            .strip_prefix(':')?
-            .trim()
-            .split(' ')
-            .next()?
-            .parse::<f64>()
-            .ok()
-    });
-    kilobytes.unwrap_or_default() / 1024.0
 }
 
 /// Times in order.
@@ -265,10 +225,5 @@ mod tests {
         let rounded = [50, 95, 99, 100].map(|percent| times.percentile(percent).round());
         assert_eq!(rounded.map(|time| time.to_string()), ["50", "95", "99", "100"]);
         assert_eq!(Times::of(Vec::new()).percentile(95).to_string(), "0");
-    }
-
-    #[test]
-    fn memory_of_this_process_is_told() {
-        assert!(resident_mb(std::process::id(), "VmRSS") > 1.0);
     }
 }
