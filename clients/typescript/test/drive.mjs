@@ -1,7 +1,14 @@
 // Drives a running service with the published tRPC client, unchanged: node test/drive.mjs URL TOKEN
 import assert from "node:assert/strict";
 
-import { createTRPCClient, httpBatchLink, httpLink, httpSubscriptionLink, TRPCClientError } from "@trpc/client";
+import {
+  createTRPCClient,
+  httpBatchLink,
+  httpBatchStreamLink,
+  httpLink,
+  httpSubscriptionLink,
+  TRPCClientError,
+} from "@trpc/client";
 import { EventSource } from "eventsource";
 
 const [url, token] = process.argv.slice(2);
@@ -9,6 +16,7 @@ const trpc = `${url}/trpc`;
 const headers = { authorization: `Bearer ${token}` };
 const single = createTRPCClient({ links: [httpLink({ url: trpc, headers })] });
 const batched = createTRPCClient({ links: [httpBatchLink({ url: trpc, headers })] });
+const streamed = createTRPCClient({ links: [httpBatchStreamLink({ url: trpc, headers })] });
 const stream = createTRPCClient({
   links: [httpSubscriptionLink({ url: trpc, EventSource, connectionParams: { token } })],
 });
@@ -64,6 +72,23 @@ const [test, status, missing] = await Promise.allSettled([
 assert.equal(test.value.echo, "batch");
 assert.equal(status.value.progress, 0);
 assert.equal(missing.reason.data.code, "NOT_FOUND");
+
+// httpBatchStreamLink: the same, each answer as soon as it is there; queries and mutations travel apart.
+const [line, lineStatus, lineMissing, made] = await Promise.allSettled([
+  streamed.generation.test.query({ message: "lines" }),
+  streamed.generation.getStatus.query({ courseId: course.id }),
+  streamed.generation.getStatus.query({ courseId: "00000000-0000-7000-8000-000000000000" }),
+  streamed.courses.create.mutate({ title: "Made over a stream" }),
+]);
+assert.equal(line.value.echo, "lines");
+assert.equal(lineStatus.value.progress, 0);
+assert.ok(lineMissing.reason instanceof TRPCClientError);
+assert.equal(lineMissing.reason.data.code, "NOT_FOUND");
+assert.equal(made.value.title, "Made over a stream");
+const unread = await refused(
+  createTRPCClient({ links: [httpBatchStreamLink({ url: trpc, headers: { authorization: "Bearer no" } })] }).courses.list.query({}),
+);
+assert.equal(unread.data.code, "UNAUTHORIZED");
 
 const started = await batched.generation.initiate.mutate({ courseId: course.id, idempotencyKey: "drive-1" });
 assert.equal(started.status, "queued");

@@ -1,8 +1,11 @@
-//! The tRPC face: the wire protocol of `@trpc/client` 11 with `httpLink`, `httpBatchLink` and `httpSubscriptionLink`.
+//! The tRPC face: the wire protocol of `@trpc/client` 11 with `httpLink`, `httpBatchLink`, `httpBatchStreamLink` and
+//! `httpSubscriptionLink`.
 //!
 //! Queries are GET with `?input=`, mutations POST with a JSON body; `?batch=1` carries several, their paths joined by
 //! commas, their inputs in one object by index. Several statuses in one batch are a 207. Subscriptions are server-sent
 //! events whose names are those of `@trpc/server` (`stream/sse.ts`): `connected`, `ping`, `serialized-error`, `return`.
+
+pub(super) mod lines;
 
 use std::sync::Arc;
 
@@ -88,6 +91,7 @@ pub(super) async fn handle(
     if let Some(secret) = connection_token(&asked) {
         parts.headers.entry(header::AUTHORIZATION).or_insert(secret);
     }
+    let wants_lines = lines::wanted(&parts.headers);
     let knock = Knock::identify(service, origin, &parts.method, parts.headers).await;
     let inputs = if asked.paths.len() > BATCH_MAX {
         Err(ApiError::field(
@@ -98,16 +102,26 @@ pub(super) async fn handle(
         inputs(&asked, &parts.method, body, &knock).await
     };
     // Kept until everything is answered.
-    let (inputs, _room) = match inputs {
+    let (inputs, room) = match inputs {
         Ok((inputs, room)) => (Ok(inputs), room),
         Err(failed) => (Err(failed), None),
     };
+    let (asked, knock) = (Arc::new(asked), Arc::new(knock));
     let mut response = if let Some(procedure) = asked.subscription() {
         let mut response = subscribe(&asked, procedure, &parts.method, inputs, &knock).await;
         response.extensions_mut().insert(CountedAs(procedure.name));
         response
     } else {
-        answer_all(&asked, &parts.method, inputs, &knock).await
+        match inputs {
+            Ok(inputs) if wants_lines && asked.is_batch => {
+                lines::response(Arc::clone(&asked), parts.method, inputs, room, Arc::clone(&knock))
+            }
+            Ok(_) if wants_lines => {
+                let alone = ApiError::field("batch", "must be 1 where the answers are wanted one by one");
+                single(&asked.paths.join(","), &Err(alone), &parts.method, &knock)
+            }
+            inputs => answer_all(&asked, &parts.method, inputs, &knock).await,
+        }
     };
     let headers = response.headers_mut();
     headers.insert(header::VARY, HeaderValue::from_static("trpc-accept, accept"));
