@@ -5,6 +5,7 @@
 
 pub(crate) mod api_key;
 mod attempts;
+pub(crate) mod browser;
 mod identity_provider;
 mod jwks;
 mod jwt;

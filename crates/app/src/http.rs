@@ -5,6 +5,7 @@
 pub(crate) mod auth;
 mod compat;
 pub(crate) mod connections;
+mod cookie;
 mod docs;
 pub(crate) mod error;
 mod health;
@@ -14,9 +15,11 @@ mod request;
 mod rest;
 mod rpc;
 mod setup;
+mod same_origin;
 mod sse;
 mod upload;
 
+mod web;
 use std::sync::Arc;
 
 use axum::Router;
@@ -48,6 +51,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .merge(setup::routes())
         .route("/openapi.json", get(openapi::document))
         .route("/docs", get(docs::page))
+        .merge(web::routes())
         .route("/schemas/{name}", get(docs::schema))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))

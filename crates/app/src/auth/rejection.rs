@@ -2,6 +2,8 @@
 
 use store::error::StoreError;
 
+use super::secret_token::NoRandomness;
+
 /// Why a token or key is refused. The caller hears 401 and nothing else; the reason is counted and logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Rejection {
@@ -29,6 +31,10 @@ pub(crate) enum Rejection {
     UnknownUser,
     /// The API key does not exist, is revoked or has expired.
     ApiKey,
+    /// The cookie is not, or no longer, that of a session.
+    Session,
+    /// The cookie came with a request that another site may have caused.
+    CrossSite,
 }
 
 impl Rejection {
@@ -47,6 +53,8 @@ impl Rejection {
             Self::Claims => "claims",
             Self::UnknownUser => "unknown_user",
             Self::ApiKey => "api_key",
+            Self::Session => "session",
+            Self::CrossSite => "cross_site",
         }
     }
 }
@@ -60,6 +68,9 @@ pub(crate) enum AuthError {
     /// The identity provider's keys cannot be had, so nobody can be refused either.
     #[error("the keys of the identity provider cannot be fetched")]
     NoKeys,
+    /// No cookie could be made.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
     /// The database refused or did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,6 +1,7 @@
 //! Tokens, keys and accounts against a real database; keys of providers over real HTTP.
 
 mod accounts;
+mod browser;
 mod keys;
 
 use std::sync::Arc;

@@ -1,7 +1,14 @@
 //! From the headers of a request to who calls.
+//!
+//! Tokens and keys are shown by whoever wants to be somebody. Cookies are sent by browsers on their own account: they
+//! count only where nothing else is shown and one of our own pages caused the request, and one that does not count is
+//! as good as none.
 
 use axum::http::{HeaderMap, Method, header};
+use secrecy::SecretString;
 
+use super::request::{Origin, media_type};
+use super::{cookie, same_origin};
 use crate::auth::Credential;
 use crate::auth::rejection::{AuthError, Rejection};
 use crate::procedures::Caller;
@@ -19,25 +26,101 @@ const RETRY_KEYS_SECS: u32 = 10;
 /// [`ErrorCode::Unauthenticated`] for whatever is not accepted, with no word on why: that is counted and logged here.
 pub(crate) async fn identify(
     service: &Service,
+    origin: &Origin,
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Option<Caller>, ApiError> {
     let known = match credential(headers) {
-        Ok(None) => return Ok(None),
+        Ok(None) => return identify_browser(service, origin, method, headers).await,
         Ok(Some(credential)) => service.auth.identify(&credential).await,
         Err(rejection) => Err(rejection.into()),
     };
     match known {
         Ok(caller) => Ok(Some(caller)),
-        Err(AuthError::Rejected(rejection)) => {
-            let reason = rejection.as_str();
-            service.metrics.auth_rejected(reason);
-            tracing::info!(reason, %method, "a caller is not let in");
-            Err(ApiError::new(ErrorCode::Unauthenticated))
-        }
-        Err(AuthError::NoKeys) => Err(ApiError::new(ErrorCode::Unavailable).retry_after(RETRY_KEYS_SECS)),
-        Err(AuthError::Store(error)) => Err(error.into()),
+        Err(error) => Err(refused(service, error)),
     }
+}
+
+/// Who it is that listens to a stream which began some time ago.
+///
+/// # Errors
+/// As [`identify`].
+pub(super) async fn identify_listener(
+    service: &Service,
+    origin: &Origin,
+    headers: &HeaderMap,
+) -> Result<Option<Caller>, ApiError> {
+    match (credential(headers), cookie::find(headers, origin)) {
+        // That one of our pages caused it was proved at its beginning.
+        (Ok(None), Some(cookie)) => match service.auth.follow_browser(&cookie).await {
+            Ok(actor) => Ok(Some(Caller { actor, scopes: None })),
+            Err(error) => Err(refused(service, error)),
+        },
+        _ => identify(service, origin, &Method::GET, headers).await,
+    }
+}
+
+/// Who calls from one of our pages, by the cookie of their session.
+///
+/// # Errors
+/// [`ErrorCode::Unavailable`] if nobody can say.
+async fn identify_browser(
+    service: &Service,
+    origin: &Origin,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Option<Caller>, ApiError> {
+    let Some(cookie) = browser_cookie(service, origin, method, headers) else {
+        return Ok(None);
+    };
+    match service.auth.identify_browser(&cookie).await {
+        Ok(actor) => Ok(Some(Caller { actor, scopes: None })),
+        Err(AuthError::Rejected(rejection)) => {
+            note(service, rejection);
+            Ok(None)
+        }
+        Err(error) => Err(refused(service, error)),
+    }
+}
+
+/// The cookie of a request that one of our own pages caused. What changes something must moreover be JSON or a file,
+/// which forms of other sites cannot send.
+fn browser_cookie(
+    service: &Service,
+    origin: &Origin,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Option<SecretString> {
+    let cookie = cookie::find(headers, origin)?;
+    let public_url = service.config.settings.server.public_url.as_deref();
+    let is_ours = same_origin::is_shown(method, headers, origin, public_url);
+    let is_plain_form = *method == Method::POST && media_type(headers) != "application/json";
+    if is_ours && !is_plain_form {
+        return Some(cookie);
+    }
+    note(service, Rejection::CrossSite);
+    None
+}
+
+/// What somebody hears who is not let in; the reason is counted and logged.
+pub(super) fn refused(service: &Service, error: AuthError) -> ApiError {
+    match error {
+        AuthError::Rejected(rejection) => {
+            note(service, rejection);
+            ApiError::new(ErrorCode::Unauthenticated)
+        }
+        AuthError::NoKeys => ApiError::new(ErrorCode::Unavailable).retry_after(RETRY_KEYS_SECS),
+        AuthError::Randomness(error) => ApiError::internal(&error),
+        AuthError::Store(error) => error.into(),
+    }
+}
+
+/// Counts why somebody is not let in.
+pub(super) fn note(service: &Service, rejection: Rejection) {
+    let reason = rejection.as_str();
+    service.metrics.auth_rejected(reason);
+    // The method stands in the span of the request.
+    tracing::info!(reason, "a caller is not let in");
 }
 
 /// What the request brings. Two headers that say different things are one too many.

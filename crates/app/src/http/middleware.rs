@@ -58,6 +58,8 @@ pub(super) async fn follow(
         request_id: id.clone(),
         speech: speech(request.headers()),
         address: client(peer, request.headers(), trust_forwarded_for),
+        is_https: trust_forwarded_for && came_by_https(request.headers()),
+        authority: request.uri().authority().map(ToString::to_string),
     };
     let span = tracing::info_span!(
         "request",
@@ -156,6 +158,17 @@ fn client(
     forwarded.or(peer)
 }
 
+/// Whether the trusted proxy says that the client came by https: by its entry, which is the last one.
+fn came_by_https(headers: &HeaderMap) -> bool {
+    headers
+        .get_all("x-forwarded-proto")
+        .iter()
+        .next_back()
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.rsplit(',').next())
+        .is_some_and(|scheme| scheme.trim().eq_ignore_ascii_case("https"))
+}
+
 /// The route for the figures: a fixed word, so that callers cannot make new ones.
 fn route_name(path: Option<&MatchedPath>) -> &'static str {
     match path.map(MatchedPath::as_str) {
@@ -165,6 +178,9 @@ fn route_name(path: Option<&MatchedPath>) -> &'static str {
         Some("/openapi.json") => "openapi",
         Some("/docs" | "/schemas/{name}") => "docs",
         Some(path) if path.starts_with("/setup") => "setup",
+        Some("/sign-in") => "sign_in",
+        Some("/" | "/assets/{name}") => "pages",
+        Some(path) if path.starts_with("/board") => "board",
         Some(path) if path.starts_with("/trpc/") => "trpc",
         Some(path) if path.starts_with("/api/courses/{slug}/files") => "upload",
         Some(_) => "other",
@@ -231,6 +247,9 @@ mod tests {
             Some("198.51.100.7".parse().unwrap())
         );
         assert_eq!(client(peer, &headers("x-forwarded-for", "nobody"), true), peer);
+        assert!(came_by_https(&headers("x-forwarded-proto", "HTTPS")));
+        assert!(!came_by_https(&headers("x-forwarded-proto", "https, http")));
+        assert!(!came_by_https(&HeaderMap::new()));
         let mut added = headers("x-forwarded-for", "203.0.113.9");
         added.append("x-forwarded-for", HeaderValue::from_static("198.51.100.7"));
         assert_eq!(client(peer, &added, true), Some("198.51.100.7".parse().unwrap()));

@@ -38,6 +38,10 @@ pub(crate) struct Origin {
     pub(crate) speech: Speech,
     /// The client's address.
     pub(crate) address: Option<IpAddr>,
+    /// Whether the client's connection is encrypted, as the trusted proxy says.
+    pub(crate) is_https: bool,
+    /// The host that an HTTP/2 request names, which has no `Host`.
+    pub(crate) authority: Option<String>,
 }
 
 impl Origin {
@@ -64,7 +68,17 @@ impl Knock {
         method: &Method,
         headers: HeaderMap,
     ) -> Self {
-        let caller = auth::identify(&service, method, &headers).await;
+        let caller = auth::identify(&service, &origin, method, &headers).await;
+        Self::of(service, origin, headers, caller)
+    }
+
+    /// Where it is known who calls.
+    pub(super) fn of(
+        service: Arc<Service>,
+        origin: Origin,
+        headers: HeaderMap,
+        caller: Result<Option<Caller>, ApiError>,
+    ) -> Self {
         if let Ok(Some(caller)) = &caller {
             let span = tracing::Span::current();
             span.record("user_id", tracing::field::display(caller.actor.user_id));
@@ -127,6 +141,7 @@ impl Knock {
     pub(super) fn guard(&self, items: ItemStream) -> ItemStream {
         let lost = Self::lost(
             Arc::clone(&self.service),
+            self.origin.clone(),
             Arc::clone(&self.headers),
             self.caller.clone().ok().flatten(),
         );
@@ -141,10 +156,15 @@ impl Knock {
             .boxed()
     }
 
-    async fn lost(service: Arc<Service>, headers: Arc<HeaderMap>, caller: Option<Caller>) -> ApiError {
+    async fn lost(
+        service: Arc<Service>,
+        origin: Origin,
+        headers: Arc<HeaderMap>,
+        caller: Option<Caller>,
+    ) -> ApiError {
         loop {
             tokio::time::sleep(LOOK_AGAIN).await;
-            match auth::identify(&service, &Method::GET, &headers).await {
+            match auth::identify_listener(&service, &origin, &headers).await {
                 Ok(now) if now == caller => {}
                 // Nothing is known while the database does not answer.
                 Err(error) if error.code == ErrorCode::Unavailable => {}
@@ -189,13 +209,7 @@ async fn json_body(
     if bytes.is_empty() {
         return Ok(Input::default());
     }
-    let media_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let media_type = media_type(headers);
     if media_type != "application/json" && !media_type.ends_with("+json") {
         return Err(ApiError::new(ErrorCode::UnsupportedMediaType));
     }
@@ -204,6 +218,17 @@ async fn json_body(
     }
     let value = parse_json(&bytes)?;
     Ok(Input { value, room })
+}
+
+/// The type of a body without its parameters, in lower case; empty if there is none.
+pub(super) fn media_type(headers: &HeaderMap) -> String {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase()
 }
 
 /// About how many values this JSON has, without reading it: what its commas and brackets separate.

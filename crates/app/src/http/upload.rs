@@ -45,7 +45,8 @@ async fn receive(
     request: Request,
 ) -> Result<DocumentOutput, ApiError> {
     let (parts, body) = request.into_parts();
-    let caller = auth::identify(service, &parts.method, &parts.headers).await?;
+    let origin = Origin::of(&parts.extensions);
+    let caller = auth::identify(service, &origin, &parts.method, &parts.headers).await?;
     let caller = caller.ok_or_else(|| ApiError::new(ErrorCode::Unauthenticated))?;
     if caller
         .scopes

@@ -287,12 +287,9 @@ async fn list(call: Call, input: ListInput) -> Result<Page<JobOutput>, ApiError>
 
 async fn queues(call: Call, input: QueuesInput) -> Result<Page<QueueOutput>, ApiError> {
     let actor = call.actor()?;
-    let rows = call
-        .service
-        .store
-        .with_tenant(&actor, async move |tx| {
-            job::list_queues(tx, input.organization_id).await
-        });
+    let rows = call.service.store.with_tenant(&actor, async move |tx| {
+        job::list_queues(tx, input.organization_id).await
+    });
     Ok(Page::whole(rows.await?))
 }
 

@@ -26,3 +26,4 @@ mod serve;
 mod service;
 mod upload;
 mod worker;
+mod web;

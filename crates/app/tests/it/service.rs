@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) struct Service<'a> {
     desk: &'a Desk,
     child: Child,
-    address: String,
+    pub(crate) address: String,
     variables: Vec<(String, String)>,
 }
 
