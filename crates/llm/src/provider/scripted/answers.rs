@@ -1,6 +1,7 @@
 //! Plausible answers for any JSON Schema, in English or Russian: whole courses can be made without a model.
 
 mod brief;
+mod material;
 mod pattern;
 mod words;
 
@@ -36,9 +37,11 @@ const OBJECTIVE_FIELDS: [&str; 2] = ["objective", "outcome"];
 const POINTING_FIELDS: [&str; 5] = ["prerequisites", "citations", "references", "chunk", "documents"];
 
 /// A script that answers every schema. The same seed and request give the same values, and no name or objective is
-/// given twice by one script, as a course must not repeat itself. Languages other than Russian get English.
+/// given twice by one script, as a course must not repeat itself. Languages other than Russian get English. Where the
+/// question shows documents, plans take their headings, lessons quote and cite them, and summaries begin as they do.
 pub fn schema_answers(seed: u64, language: Language) -> Script {
     let used = Arc::new(Mutex::new(HashSet::new()));
+    let followed = Arc::new(material::Followed::default());
     Arc::new(move |request: &Request, _call| {
         let mut hasher = DefaultHasher::new();
         (seed, &request.messages, request.sampling.temperature.to_bits()).hash(&mut hasher);
@@ -64,6 +67,7 @@ pub fn schema_answers(seed: u64, language: Language) -> Script {
         brief::follow(&mut value, request, || {
             generator.prose(LONG_TEXT_CHARS, usize::MAX)
         });
+        material::follow(&mut value, request, &followed);
         ScriptedReply::text(value.to_string())
     })
 }
