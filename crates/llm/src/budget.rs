@@ -162,6 +162,16 @@ impl TokenBudget {
         if free < self.context { free } else { self.context }
     }
 
+    /// The longest prompt that an answer of `output` tokens leaves to the model before the overflow route takes over.
+    pub const fn longest_input(&self, output: u32) -> u32 {
+        let beside = self.overflow_total.saturating_sub(output);
+        if beside < self.overflow_input {
+            beside
+        } else {
+            self.overflow_input
+        }
+    }
+
     /// Whether a prompt of `input` tokens with an expected answer of `expected_output` fits.
     pub fn fit(&self, input: u32, expected_output: u32) -> Fit {
         let total = input.saturating_add(expected_output);
@@ -232,6 +242,11 @@ mod tests {
         assert_eq!(budget.fit(85_001, 30_000), Fit::Overflows);
         assert_eq!(budget.fit(108_000, 7_000), Fit::Tight);
         assert_eq!(budget.fit(108_001, 0), Fit::Overflows);
+        for output in [0, 3_000, 7_000, 30_000, 200_000] {
+            let longest = budget.longest_input(output);
+            assert_eq!(budget.fit(longest + 1, output), Fit::Overflows);
+            assert!(longest == 0 || budget.fit(longest, output) != Fit::Overflows);
+        }
     }
 
     #[test]
