@@ -5,10 +5,12 @@ mod api_key;
 mod ask;
 mod bench;
 mod completions;
+mod confine;
 mod create;
 mod doctor;
 mod documents;
 mod export;
+mod extract;
 mod list;
 mod local_files;
 mod models;
@@ -78,6 +80,8 @@ enum Command {
     Ask(ask::Ask),
     /// Show, add, replace or remove the documents of a course
     Documents(documents::Documents),
+    /// Show what is read of a file
+    Extract(extract::Extract),
     /// List the courses
     List(list::List),
     /// Serve the API, with a worker in the same process
@@ -110,6 +114,9 @@ enum Command {
     Bench(bench::Bench),
     /// Print a completion script for a shell
     Completions(completions::Completions),
+    /// Become another program, with limits on memory and time
+    #[command(hide = true)]
+    Confine(confine::Confine),
     /// Serve scripted answers over the OpenAI protocol: for demonstrations and tests
     #[command(hide = true)]
     ScriptedServer(scripted_server::ScriptedServer),
@@ -126,6 +133,8 @@ pub(crate) fn run() -> Result<Exit, Failure> {
         Command::Completions(completions) => return completions.run(),
         Command::Schema(schema) => return schema.run(),
         Command::Api(api) => return api.run(),
+        Command::Extract(extract) => return extract.run(),
+        Command::Confine(confine) => return confine.run(),
         _ => {}
     }
     let flags = Flags {
@@ -158,6 +167,8 @@ async fn dispatch(command: Command, config: &Config) -> Result<Exit, Failure> {
         Command::Providers(providers) => providers.run(config).await,
         Command::Schema(schema) => schema.run(),
         Command::Api(api) => api.run(),
+        Command::Extract(extract) => extract.run(),
+        Command::Confine(confine) => confine.run(),
         Command::Doctor(doctor) => doctor.run(config).await,
         Command::Organization(organizations) => organizations.run(config).await,
         Command::User(users) => users.run(config).await,

@@ -3,6 +3,7 @@
 mod auth;
 mod cli;
 mod config;
+mod extraction;
 mod failure;
 mod housekeeping;
 mod http;
