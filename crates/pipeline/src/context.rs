@@ -16,7 +16,8 @@ use domain::validation::{TitleIndex, ValidationContext};
 use llm::calibration::Calibration;
 use llm::card::Granularity;
 use llm::gateway::{AttemptRecord, Models};
-use llm::route::{RouteReason, Work};
+use llm::route::Work;
+use llm::vector_index::VectorIndex;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -29,11 +30,15 @@ use store::lesson::{StoredLesson, list_lessons, save_lesson};
 use store::metric::{Event as MetricEvent, NewMetric, Severity as MetricSeverity, insert_metric};
 use store::model_call::{NewModelCall, insert_calls};
 use store::queue::ClaimedJob;
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Paid, PaidAnswer, Question, Verdict};
 use crate::error::PipelineError;
 use crate::event::{Event, Observer};
+use crate::fallback;
+use crate::ingest::DocumentReader;
+use crate::material::Material;
 use crate::prompt::Prompts;
 use crate::transaction::in_system;
 
@@ -48,6 +53,10 @@ pub struct Services {
     pub clock: Arc<dyn Clock>,
     /// Who watches.
     pub observer: Arc<dyn Observer>,
+    /// Who reads the files of documents.
+    pub documents: Arc<dyn DocumentReader>,
+    /// Where vectors are searched, if not in the database.
+    pub vector_index: Option<Arc<dyn VectorIndex>>,
 }
 
 /// A cloud model that sends nothing for so long is taken to hang.
@@ -68,6 +77,8 @@ pub(crate) struct Run {
     warned_of_budget: AtomicBool,
     /// Sections that are made, so that others do not repeat them.
     made: Mutex<BTreeMap<u32, Section>>,
+    /// The course's documents, once they were asked for.
+    material: OnceCell<Material>,
 }
 
 impl Run {
@@ -90,7 +101,18 @@ impl Run {
             spent: AtomicI64::new(spent.0),
             warned_of_budget: AtomicBool::new(false),
             made: Mutex::new(BTreeMap::new()),
+            material: OnceCell::new(),
         }
+    }
+
+    pub(crate) const fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// The course's documents as this stage found them: one look serves the whole stage, so that all of its questions
+    /// see the same. The stage that reads documents looks for itself.
+    pub(crate) async fn material(&self) -> Result<&Material, PipelineError> {
+        self.material.get_or_try_init(|| Material::of(self)).await
     }
 
     pub(crate) fn models(&self) -> &Models {
@@ -341,14 +363,8 @@ impl Run {
     /// Events that an operator should hear of.
     fn metrics_of(&self, paid: &Paid) -> Vec<NewMetric> {
         let mut metrics = Vec::new();
-        let fallbacks = [
-            RouteReason::Overflow,
-            RouteReason::ProviderDown,
-            RouteReason::ValidationFailure,
-        ];
-        if let Some(call) = paid.calls.last().filter(|call| fallbacks.contains(&call.reason)) {
-            let facts = json!({ "model": call.model, "reason": call.reason.as_str() });
-            metrics.push(self.metric(MetricEvent::ModelFallback, MetricSeverity::Warn, facts));
+        for (event, facts) in fallback::events(&paid.calls) {
+            metrics.push(self.metric(event, MetricSeverity::Warn, facts));
         }
         if paid.tight {
             let facts = json!({ "model": paid.answer.model, "input_tokens": paid.answer.usage.input });
@@ -423,6 +439,21 @@ impl Run {
             done,
             total,
         });
+        Ok(())
+    }
+
+    /// Writes how many documents are read.
+    pub(crate) async fn progress_documents(&self, done: u32, total: u32) -> Result<(), PipelineError> {
+        let message = format!("Документы: {done} из {total}");
+        let (lease, job) = (self.claimed.lease, self.claimed.job);
+        in_system!(self.store(), |tx| report_progress(
+            tx,
+            &lease,
+            &job,
+            &message,
+            ProgressFacts::default()
+        )
+        .await)?;
         Ok(())
     }
 

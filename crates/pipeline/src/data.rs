@@ -3,9 +3,11 @@
 use domain::analysis::{AnalysisResult, Classification, ExpertFindings, RecommendedStructure};
 use domain::language::Language;
 use domain::structure::{ExerciseType, Lesson, Section};
+use llm::route::Work;
 use minijinja::Value;
 
 use crate::context::Run;
+use crate::error::PipelineError;
 use crate::vars::vars;
 
 /// What every prompt knows of the course.
@@ -65,6 +67,31 @@ pub(crate) fn plain_topic(title: &str) -> &str {
         .and_then(|lead_in| title.get(lead_in.len()..))
         .filter(|rest| rest.chars().count() >= 3)
         .unwrap_or(title)
+}
+
+/// Tokens of the documents in a prompt: the share of retrieved context in the budget of a call (generation 3.3). Beside a
+/// small model's question there is room for less.
+fn document_tokens(run: &Run) -> u32 {
+    let budget = run.models().budget_for(Work::Analysis, 0).context_beside(0);
+    if run.is_small() { budget / 2 } else { budget }
+}
+
+/// The course's documents with what they say; an empty list without documents.
+///
+/// # Errors
+/// [`PipelineError::Store`] if the database fails.
+pub(crate) async fn documents(run: &Run) -> Result<Vec<Value>, PipelineError> {
+    let count = |text: &str| run.models().count_tokens(Work::Analysis, 0, text);
+    Ok(run.material().await?.digest(document_tokens(run), &count))
+}
+
+/// The course's documents by their headings alone.
+///
+/// # Errors
+/// [`PipelineError::Store`] if the database fails.
+pub(crate) async fn document_outlines(run: &Run) -> Result<Vec<Value>, PipelineError> {
+    let count = |text: &str| run.models().count_tokens(Work::Analysis, 0, text);
+    Ok(run.material().await?.outlines(document_tokens(run), &count))
 }
 
 /// The analysis after its first phase.

@@ -8,6 +8,20 @@ use llm::gateway::CallError;
 /// Why a stage did not finish.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
+    /// None of the course's documents could be read.
+    #[error("none of the course's documents could be read: {}", problems.join("; "))]
+    Documents {
+        /// What is wrong with each, by name, and what to do: sentences for the author.
+        problems: Vec<String>,
+    },
+    /// A document cannot be read for now: storage or the embedding model does not answer.
+    #[error("'{name}' cannot be read for now: {reason}")]
+    Postponed {
+        /// The document's name.
+        name: String,
+        /// What does not answer.
+        reason: String,
+    },
     /// The models gave no usable answer within all attempts.
     #[error("{what}: no usable answer after {attempts} attempts; the last problem: {problem}")]
     Unusable {
@@ -110,6 +124,8 @@ impl PipelineError {
             Self::Unusable { .. } | Self::TooFewLessons { .. } | Self::InvalidStructure { .. } => {
                 ErrorKind::Model
             }
+            Self::Documents { .. } => ErrorKind::Invalid,
+            Self::Postponed { .. } => ErrorKind::Unavailable,
             Self::Call { cause, .. } => cause.kind(),
             Self::Embedding(cause) => cause.kind(),
             Self::Budget { .. } => ErrorKind::LimitReached,
@@ -121,13 +137,35 @@ impl PipelineError {
         }
     }
 
+    /// What the author is told beside the sentence that belongs to the code: nothing but what concerns their own
+    /// documents, for causes name addresses and repeat providers' answers.
+    pub(crate) fn told(&self) -> Option<String> {
+        match self {
+            Self::Documents { problems } => Some(problems.join(" ")),
+            Self::Unusable { .. }
+            | Self::Postponed { .. }
+            | Self::Call { .. }
+            | Self::Embedding(_)
+            | Self::Budget { .. }
+            | Self::Store(_)
+            | Self::MissingInput { .. }
+            | Self::TooFewLessons { .. }
+            | Self::InvalidStructure { .. }
+            | Self::Prompt { .. }
+            | Self::Shape { .. }
+            | Self::Task(_)
+            | Self::Cancelled => None,
+        }
+    }
+
     /// The stable code that is stored with a failed generation.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Budget { .. } => "BUDGET_EXHAUSTED",
             Self::Cancelled => "CANCELLED",
+            Self::Documents { .. } => "DOCUMENTS_UNREADABLE",
             Self::Unusable { .. } | Self::TooFewLessons { .. } | Self::InvalidStructure { .. } => "LLM_ERROR",
-            Self::Call { .. } | Self::Embedding(_) => "PROVIDER_ERROR",
+            Self::Call { .. } | Self::Embedding(_) | Self::Postponed { .. } => "PROVIDER_ERROR",
             Self::Store(_) => "DATABASE_ERROR",
             Self::MissingInput { .. } | Self::Prompt { .. } | Self::Shape { .. } | Self::Task(_) => {
                 "INTERNAL_ERROR"

@@ -30,7 +30,7 @@ use crate::transaction::in_system;
 pub use background::reembed_next;
 
 /// How long a document is a reader's without a sign of life; a reader that was killed is replaced after it.
-pub const LEASE: Duration = Duration::from_secs(60);
+pub const LEASE: Duration = Duration::from_mins(1);
 /// Between two signs of life: three may be missed.
 const RENEWAL: Duration = Duration::from_secs(15);
 /// Chunks that are embedded at once and then kept: about two seconds of the embedded model.

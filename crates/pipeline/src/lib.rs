@@ -12,12 +12,21 @@ mod echo;
 mod engine;
 pub mod error;
 pub mod event;
+mod fallback;
+mod grounding;
+pub mod ingest;
+mod material;
+mod outline;
 mod prompt;
 mod quality;
+pub mod recall;
 mod registry;
+pub mod retrieval;
 mod rules;
 mod schema;
+mod sources;
 mod stages;
+mod support;
 mod transaction;
 mod vars;
 mod wording;
@@ -83,7 +92,7 @@ impl Pipeline {
     pub fn new(services: Services) -> Result<Self, PipelineError> {
         Ok(Self {
             services,
-            prompts: Arc::new(Prompts::load()?),
+            prompts: Prompts::shared()?,
         })
     }
 
@@ -206,7 +215,10 @@ impl Pipeline {
         // Causes name addresses and repeat providers' answers: they are for the log and for admins.
         let failure = Failure {
             code: error.code().to_owned(),
-            message: failure_ru(error.code()).to_owned(),
+            message: error.told().map_or_else(
+                || failure_ru(error.code()).to_owned(),
+                |told| format!("{} {told}", failure_ru(error.code())),
+            ),
             details: None,
         };
         if error.kind() == ErrorKind::Unavailable {

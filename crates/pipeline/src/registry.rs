@@ -46,8 +46,10 @@ pub(crate) async fn run_stage(run: &Arc<Run>) -> Result<Made, PipelineError> {
     let analysis = || course.analysis.clone().map(Arc::new);
     let structure = || course.structure.clone();
     match run.claimed().job.stage {
-        // Nothing is uploaded yet when a title alone is given; the analysis follows.
-        Stage::DocumentProcessing => Ok(Made::Saved),
+        Stage::DocumentProcessing => {
+            Box::pin(stages::documents::run(run)).await?;
+            Ok(Made::Saved)
+        }
         Stage::Analysis => Ok(Made::Analysis(Arc::new(
             Box::pin(stages::analysis::run(run)).await?,
         ))),

@@ -2,5 +2,6 @@
 
 pub(crate) mod analysis;
 pub(crate) mod content;
+pub(crate) mod documents;
 pub(crate) mod finalization;
 pub(crate) mod structure;

@@ -7,3 +7,31 @@ pub(crate) fn folded(text: &str) -> String {
         .filter(|word| !word.is_empty());
     words.map(str::to_lowercase).collect::<Vec<_>>().join(" ")
 }
+
+/// A topic as an English title is written: words of four letters and more begin with a capital.
+pub(crate) fn in_title_case(topic: &str) -> String {
+    let words = topic.split(' ').map(|word| {
+        let mut letters = word.chars();
+        match letters.next() {
+            Some(first) if word.len() >= 4 && word.chars().all(|letter| letter.is_ascii_lowercase()) => {
+                format!("{}{}", first.to_ascii_uppercase(), letters.as_str())
+            }
+            _ => word.to_owned(),
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn title_case_leaves_short_words_and_names_alone() {
+        let check = |topic: &str, expected: &str| assert_eq!(in_title_case(topic), expected);
+        check("Safety equipment", "Safety Equipment");
+        check("Date and time types", "Date and Time Types");
+        check("AVG of iPhone sales", "AVG of iPhone Sales");
+        check("сбор мёда", "сбор мёда");
+    }
+}

@@ -3,16 +3,18 @@
 //! It always runs, also for a title alone. A large model answers phase by phase; a small one is asked for the same
 //! result in pieces, many at once.
 
+mod documents;
 mod pieces;
 mod whole;
 
 use domain::analysis::{
-    AnalysisResult, Classification, ConflictResolution, ExpertFindings, PhaseRecord, PhaseRecords,
-    RecommendedStructure, SectionPlan, Synthesis,
+    AnalysisResult, Classification, ConflictResolution, ContentStrategy, ExpertFindings, PhaseRecord,
+    PhaseRecords, RecommendedStructure, SectionPlan, Synthesis,
 };
 use domain::conflict;
 use domain::course::CourseInputs;
 use domain::generation::Step;
+use domain::limits;
 use domain::structure::hours;
 use domain::validation::{Finding, validate_analysis};
 
@@ -20,6 +22,7 @@ use crate::context::Run;
 use crate::engine::Effort;
 use crate::error::PipelineError;
 use crate::event::Event;
+use crate::material::Material;
 
 /// A phase's result and what it took.
 pub(crate) struct Phase<T> {
@@ -73,7 +76,14 @@ pub(crate) async fn run(run: &Run) -> Result<AnalysisResult, PipelineError> {
     } else {
         Box::pin(whole::phases(run)).await?
     };
-    let analysis = assemble(run, phases);
+    let mut analysis = assemble(run, phases);
+    let material = run.material().await?;
+    if !material.is_empty() {
+        analysis.content_strategy = strategy(run, material, &analysis);
+        let found = documents::phase(run, &analysis.recommended_structure.sections_breakdown).await?;
+        analysis.phases.documents = found.record();
+        analysis.document_relevance = found.result;
+    }
     let findings = validate_analysis(&analysis, &run.rules());
     if let Some(error) = findings.into_iter().find(Finding::is_error) {
         return Err(PipelineError::Unusable {
@@ -120,6 +130,20 @@ fn assemble(run: &Run, phases: Phases) -> AnalysisResult {
     }
 }
 
+/// What is done with the author's documents: what the author says; else the analysis, unless it would leave documents
+/// aside that are rich enough to rest on.
+fn strategy(run: &Run, material: &Material, analysis: &AnalysisResult) -> ContentStrategy {
+    let chosen = analysis.content_strategy;
+    if run.inputs().content_strategy.decided().is_some() || chosen != ContentStrategy::CreateFromScratch {
+        return chosen;
+    }
+    let structure = &analysis.recommended_structure;
+    let minutes = (structure.total_lessons * structure.lesson_duration_minutes) as usize;
+    // Half of a lesson is read, the rest is practice.
+    let words = minutes * limits::WORDS_A_MINUTE.min / 2;
+    material.strategy(words).unwrap_or(chosen)
+}
+
 /// Makes the plan's sums agree and brings it to the number of lessons that stands after the user's wish and the
 /// recommendation are weighed (data model 2.4, "Conflicts").
 fn reconcile(run: &Run, structure: &mut RecommendedStructure) -> Vec<ConflictResolution> {
@@ -162,7 +186,7 @@ fn reconcile(run: &Run, structure: &mut RecommendedStructure) -> Vec<ConflictRes
 
 /// The number of sections that a plan is asked to have: what the user wishes, but no section without a lesson. `None`:
 /// as many as the topic needs.
-fn sections_wished(inputs: &CourseInputs) -> Option<u32> {
+pub(crate) fn sections_wished(inputs: &CourseInputs) -> Option<u32> {
     let wished = inputs.desired_modules_count?;
     let lessons = inputs.desired_lessons_count.unwrap_or(u32::MAX);
     Some(wished.min(lessons))

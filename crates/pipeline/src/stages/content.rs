@@ -1,7 +1,7 @@
 //! The content stage: the text of every lesson, many at once, the first lessons first (generation 3.1).
 
 mod pieces;
-pub(super) mod tidy;
+pub(crate) mod tidy;
 mod whole;
 
 use std::collections::BTreeSet;
@@ -16,12 +16,14 @@ use domain::quality::CONTENT_THRESHOLD;
 use domain::structure::{CourseStructure, Lesson, Section};
 use domain::validation::{Severity, validate_lesson_content};
 use futures::StreamExt as _;
+use llm::route::Work;
 use store::lesson::StoredLesson;
 
 use crate::context::Run;
 use crate::error::PipelineError;
 use crate::event::Event;
 use crate::quality;
+use crate::sources::{LESSON_PIECES, Sources, Wanted, cite, without_labels};
 
 /// Lessons that a large model writes at once at most; the provider's own limit is found while they run.
 const LESSONS_AT_ONCE: usize = 32;
@@ -49,6 +51,21 @@ impl Brief<'_> {
         )
     }
 
+    /// What is searched for in the documents: the lesson's title, topics and objectives.
+    pub(crate) fn wanted(&self) -> Wanted<'_> {
+        let lesson = self.lesson;
+        let title = format!("{}: {}", self.section.section_title, lesson.lesson_title);
+        let queries = std::iter::once(title)
+            .chain(lesson.key_topics.iter().cloned())
+            .chain(lesson.lesson_objectives.iter().cloned());
+        Wanted {
+            work: Work::Lesson,
+            queries: queries.collect(),
+            preferred: &[],
+            most: LESSON_PIECES,
+        }
+    }
+
     /// Words of a lesson of that length: a minute of reading is 120 to 180 words, and of the lesson's minutes the
     /// theory's share is read, the rest is practice (data model 2.4 and 2.5).
     pub(crate) fn words(&self) -> usize {
@@ -73,6 +90,8 @@ pub(crate) struct Written {
     pub(crate) content: LessonContent,
     pub(crate) similarity: Option<f64>,
     pub(crate) needs_review: bool,
+    /// The pieces of documents that it was written from.
+    pub(crate) sources: Sources,
 }
 
 /// Writes every lesson that this generation has to write and has not written yet.
@@ -217,6 +236,10 @@ async fn write(run: &Run, brief: Brief<'_>) -> Result<(), PipelineError> {
         let text = whole::digest(&written.content);
         written.similarity = Some(quality::similarity(run, &brief.text(), &text).await?);
     }
+    for block in &mut written.content.blocks {
+        block.body = without_labels(&block.body);
+    }
+    cite(run, &mut written.content, &written.sources).await?;
     written.content.word_count = written.content.count_words();
     judge(run, &brief, &mut written);
     run.save_lesson(brief.lesson.lesson_number, &written.content)

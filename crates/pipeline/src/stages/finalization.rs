@@ -17,6 +17,7 @@ use super::content::tidy::{Read, tidy};
 use super::content::{is_made_anew, lessons_in};
 use crate::context::Run;
 use crate::error::PipelineError;
+use crate::grounding;
 use crate::quality::{cosine, embed};
 use crate::transaction::in_system;
 
@@ -43,7 +44,14 @@ pub(crate) async fn run(
     let lessons = without_repeats_across(run, structure).await?;
     let vectors = Vectors::of(run, structure).await?;
     let scores = scores(run, analysis, structure, &vectors);
-    let report = report(run, structure, &lessons, &vectors, scores.clone());
+    let mut report = report(run, structure, &lessons, &vectors, scores.clone());
+    let anew = lessons_in(structure, |section, lesson| {
+        is_made_anew(run.scope(), section, lesson)
+    });
+    if let Some(found) = Box::pin(grounding::examine(run, &lessons, |number| anew.contains(&number))).await? {
+        report.grounding = Some(found.report);
+        report.documents = found.documents;
+    }
     let generation = run.generation().id;
     let totals = in_system!(run.store(), |tx| list_totals(tx, generation).await)?;
     Ok(Finished {

@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod documents;
+mod grounding;
+mod ingestion;
 mod ladder;
 mod regeneration;
+mod shelf;
 mod wishes;
 mod world;

@@ -6,8 +6,10 @@ use std::time::Duration;
 use domain::clock::SystemClock;
 use domain::course::CourseRequest;
 use domain::generation::GenerationScope;
-use domain::id::{CourseId, GenerationId};
+use domain::id::{CourseId, DocumentId, GenerationId};
 use domain::language::Language;
+use domain::organization::Tier;
+use domain::usage::MicroUsd;
 use domain::user::Actor;
 use llm::card::{Cards, Granularity, ModelCard};
 use llm::gateway::Models;
@@ -16,10 +18,13 @@ use llm::provider::scripted::{Script, Scripted, WordEmbedder};
 use llm::request::Request;
 use llm::route::Routes;
 use pipeline::event::Unwatched;
+use pipeline::ingest::{DocumentReader, NoDocuments};
 use pipeline::{JobOutcome, Pipeline, Services};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use store::checkpoint::count_checkpoints;
 use store::course::{Course, get_course, insert_course};
+use store::document::{NewDocument, finish_upload, reserve_upload};
 use store::error::StoreError;
 use store::generation::lifecycle::{NewGeneration, start_generation};
 use store::generation::{Generation, get_generation};
@@ -27,12 +32,16 @@ use store::job::{JobFilter, list_jobs};
 use store::lesson::{StoredLesson, list_lessons};
 use store::queue::{ClaimedJob, claim, rescue_expired};
 use store::testkit::{self, TestDatabase};
+use store::tier::TierSettings;
 use store::worker::{WorkerIdentity, register};
 use store::{Store, organization};
 use tokio_util::sync::CancellationToken;
 
 /// The seed of every generation: what is made anew must differ all the same.
 const SEED: u64 = 7;
+
+/// Numbers of a vector: enough for words not to meet by chance.
+const DIMENSIONS: usize = 1024;
 
 /// A database with one author in it.
 pub(crate) struct World {
@@ -65,6 +74,41 @@ impl World {
 
     /// A pipeline whose only model follows `script`, asked in large or in small questions, one at a time.
     pub(crate) fn desk(&self, granularity: Granularity, script: Script) -> Desk {
+        self.reading_desk(granularity, script, Arc::new(NoDocuments))
+    }
+
+    /// The same with documents to read.
+    pub(crate) fn reading_desk(
+        &self,
+        granularity: Granularity,
+        script: Script,
+        documents: Arc<dyn DocumentReader>,
+    ) -> Desk {
+        self.desk_comparing(
+            granularity,
+            script,
+            documents,
+            WordEmbedder::new(DIMENSIONS).lenient(),
+        )
+    }
+
+    /// The same where only texts that share words are alike: for stages that compare nothing with a brief.
+    pub(crate) fn strict_desk(
+        &self,
+        granularity: Granularity,
+        script: Script,
+        documents: Arc<dyn DocumentReader>,
+    ) -> Desk {
+        self.desk_comparing(granularity, script, documents, WordEmbedder::new(DIMENSIONS))
+    }
+
+    fn desk_comparing(
+        &self,
+        granularity: Granularity,
+        script: Script,
+        documents: Arc<dyn DocumentReader>,
+        embedder: WordEmbedder,
+    ) -> Desk {
         let mut cards = Cards::default();
         cards.insert(ModelCard {
             context_window: 131_072,
@@ -73,8 +117,7 @@ impl World {
             ..ModelCard::assumed("scripted", "scripted")
         });
         let model = Arc::new(Scripted::new("scripted", script).with_max_parallel(1));
-        let embedder = Arc::new(WordEmbedder::new(256).lenient());
-        let models = Models::builder(cards, Routes::single("scripted"), embedder)
+        let models = Models::builder(cards, Routes::single("scripted"), Arc::new(embedder))
             .provider(Arc::clone(&model) as _)
             .build(Arc::new(SystemClock))
             .unwrap();
@@ -83,11 +126,47 @@ impl World {
             models,
             clock: Arc::new(SystemClock),
             observer: Arc::new(Unwatched),
+            documents,
+            vector_index: None,
         };
         Desk {
             model,
             pipeline: Pipeline::new(services).unwrap(),
         }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// A document of a course whose bytes are there.
+    pub(crate) async fn upload(&self, course: CourseId, name: &str, content: &str) -> DocumentId {
+        let limits = TierSettings {
+            tier: Tier::Premium,
+            priority: 10,
+            concurrent_generations: 5,
+            max_file_bytes: 1 << 20,
+            max_files_per_course: 10,
+            storage_bytes: 1 << 30,
+            formats: vec!["md".to_owned()],
+            generation_budget: MicroUsd(1_000_000),
+            trial_days: None,
+        };
+        let size_bytes = content.len() as u64;
+        let reserved = self.store.with_tenant(&self.author, async |tx| {
+            reserve_upload(tx, course, size_bytes, &limits).await
+        });
+        let reserved = reserved.await.unwrap();
+        let new = NewDocument {
+            filename: name.to_owned(),
+            mime_type: "text/markdown".to_owned(),
+            size_bytes,
+            sha256: hex::encode(Sha256::digest(content)),
+        };
+        let finished = self
+            .store
+            .with_system(async |tx| finish_upload(tx, reserved.id, &new).await);
+        finished.await.unwrap().document.id
     }
 
     pub(crate) async fn insert(&self, request: &CourseRequest) -> CourseId {

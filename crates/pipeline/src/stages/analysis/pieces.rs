@@ -1,5 +1,7 @@
 //! The analysis by a small model: the same result from small questions, many at once.
 
+mod along;
+
 use domain::analysis::{
     CategoryName, Classification, ContentStrategy, ContextualLanguage, CourseCategory, DifficultyProgression,
     ExpertFindings, GenerationGuidance, Importance, InteractivityLevel, PedagogicalPatterns,
@@ -21,6 +23,8 @@ use crate::data;
 use crate::distinct;
 use crate::engine::{Effort, Question};
 use crate::error::PipelineError;
+use crate::material::Material;
+use crate::outline;
 use crate::prompt::Prompt;
 use crate::schema::{Pieces, list, object, one_of};
 use crate::vars::vars;
@@ -84,8 +88,12 @@ struct Guidance {
 /// # Errors
 /// Whatever keeps a piece from being answered.
 pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
+    let material = run.material().await?;
+    if let Some(outline) = outline::of(run, material) {
+        return Box::pin(along::phases(run, outline)).await;
+    }
     let course = data::course(run);
-    let context = vars! { course };
+    let context = vars! { course, documents => data::documents(run).await? };
     let wanted = super::sections_wished(run.inputs()).map(|count| count as usize);
     // How many parts a broad topic needs; fewer are used when the topic turns out narrow.
     let asked_areas = wanted.unwrap_or(sections_of(TopicComplexity::Broad)) + SPARE_AREAS;
@@ -125,7 +133,7 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
     let context = vars! { course, areas };
     let plans =
         futures::future::try_join_all(areas.iter().zip(1u32..).map(|(area, number)| {
-            let section = vars! { number, title => area };
+            let section = vars! { number, title => area, lessons => Vec::<String>::new() };
             let context = vars! { section, ..context.clone() };
             async move {
                 piece::<AreaPlan>(run, "scope.area", number, "small_area", context, area_shape(run)).await
@@ -165,7 +173,7 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
     }
     let plans = plans.into_iter().map(|(plan, _)| plan).collect();
     let scope = scope(run, &topic, areas, plans);
-    let classification = classification(run, topic, motives);
+    let classification = classification(run, material, topic, motives);
     Ok(Phases {
         classification: Phase::of(classification, classification_effort),
         scope: Phase::of(scope, scope_effort),
@@ -337,13 +345,18 @@ fn guidance_shape(run: &Run) -> Value {
     ])
 }
 
-fn classification(run: &Run, topic: Subject, motives: ContextualLanguage) -> Classification {
+fn classification(
+    run: &Run,
+    material: &Material,
+    topic: Subject,
+    motives: ContextualLanguage,
+) -> Classification {
     let inputs = run.inputs();
     let open = [
         ("target audience", inputs.target_audience.is_none()),
         ("learning outcomes", inputs.learning_outcomes.is_empty()),
         ("number of lessons", inputs.desired_lessons_count.is_none()),
-        ("source documents", true),
+        ("source documents", material.is_empty()),
     ];
     let missing: Vec<String> = open
         .iter()

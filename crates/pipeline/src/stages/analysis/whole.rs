@@ -28,7 +28,9 @@ const PLAN_TOKENS_A_SECTION: u32 = 400;
 /// Whatever keeps a phase from being answered.
 pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
     let course = data::course(run);
-    let context = vars! { course };
+    let documents = data::documents(run).await?;
+    let outlines = data::document_outlines(run).await?;
+    let context = vars! { course, documents };
     let sound: Check<'_> = Box::new(
         |value| match serde_json::from_value::<Classification>(value.clone()) {
             Ok(classification) => validate_classification(&classification, &run.rules()),
@@ -52,14 +54,14 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
         ..classification
     };
     let analysis = data::classification(&classification.result);
-    let context = vars! { course, analysis };
+    let context = vars! { course, documents, analysis };
     let scope = scope(run, &context).await?;
     let analysis = data::scope(&classification.result, &scope.result);
-    let context = vars! { course, analysis };
+    let context = vars! { course, documents => outlines, analysis };
     let form = Form::of::<ExpertFindings>();
     let expert: Phase<ExpertFindings> = phase(run, "expert", "analysis_expert", context, form).await?;
     let analysis = data::expert(&classification.result, &scope.result, &expert.result);
-    let context = vars! { course, analysis };
+    let context = vars! { course, documents => outlines, analysis };
     let form = Form::of::<Synthesis>();
     let synthesis: Phase<Synthesis> = phase(run, "synthesis", "analysis_synthesis", context, form).await?;
     Ok(Phases {

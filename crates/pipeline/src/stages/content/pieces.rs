@@ -22,11 +22,16 @@ use crate::data;
 use crate::engine::{Check, Question};
 use crate::error::PipelineError;
 use crate::schema::{Pieces, list, object};
+use crate::sources::{Sources, Wanted, excerpt};
 use crate::vars::vars;
 use crate::wording::folded;
 
 /// Tokens of the longest answer to a small question.
 const PIECE_OUTPUT_TOKENS: u32 = 700;
+/// Pieces of documents that a block is written from, and the tokens of them that its question shows: of a window of 4096
+/// the answer and the instructions need most, and every token of a question is time on a CPU.
+const PIECES_A_BLOCK: usize = 2;
+const EXCERPT_TOKENS: u32 = 200;
 /// Wrong answers of a question that are asked for, used at most and needed at least: small models repeat themselves.
 const ASKED_WRONG_ANSWERS: usize = 4;
 const USED_WRONG_ANSWERS: usize = 3;
@@ -117,9 +122,15 @@ pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, Pipe
         pieces: Pieces::new(run.language()),
     };
     let topics = lesson.key_topics.iter().zip(1..);
+    let sources = try_join_all(lesson.key_topics.iter().map(|topic| ask.sources(brief, topic))).await?;
     let (introduction, blocks, example, exercises) = tokio::try_join!(
         ask.introduction(),
-        try_join_all(topics.clone().map(|(topic, number)| ask.block(number, topic))),
+        try_join_all(
+            topics
+                .clone()
+                .zip(&sources)
+                .map(|((topic, number), sources)| ask.block(number, topic, sources))
+        ),
         ask.example(),
         try_join_all(
             lesson
@@ -162,10 +173,13 @@ pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, Pipe
         status: LessonStatus::Generating,
     };
     tidy(&mut content, &mut Read::default());
+    let mut shown = Sources::default();
+    sources.into_iter().for_each(|of_topic| shown.extend(of_topic));
     Ok(Written {
         content,
         similarity: None,
         needs_review: false,
+        sources: shown,
     })
 }
 
@@ -184,7 +198,39 @@ impl Asker<'_> {
         Ok(answer.text)
     }
 
-    async fn block(&self, number: u32, topic: &str) -> Result<ContentBlock, PipelineError> {
+    /// The pieces of documents on a topic; none without documents.
+    async fn sources(&self, brief: &Brief<'_>, topic: &str) -> Result<Sources, PipelineError> {
+        let wanted = Wanted {
+            work: Work::Lesson,
+            queries: vec![
+                format!("{}: {topic}", brief.lesson.lesson_title),
+                topic.to_owned(),
+            ],
+            preferred: &[],
+            most: PIECES_A_BLOCK,
+        };
+        let room = self.run.models().budget_for(Work::Lesson, 0).context_beside(0);
+        Sources::find(self.run, &wanted, room).await
+    }
+
+    /// What a block's question shows of its pieces: a small window has room for little.
+    fn excerpt(&self, topic: &str, sources: &Sources) -> String {
+        let count = |text: &str| self.run.models().count_tokens(Work::Lesson, 0, text);
+        let about = format!("{} {topic}", self.lesson_title);
+        let pieces = sources.pieces();
+        let share = EXCERPT_TOKENS / u32::try_from(pieces.len()).unwrap_or(1).max(1);
+        let excerpts = pieces
+            .iter()
+            .map(|source| excerpt(&source.chunk.text, &about, share, &count));
+        excerpts.collect::<Vec<_>>().join("\n")
+    }
+
+    async fn block(
+        &self,
+        number: u32,
+        topic: &str,
+        sources: &Sources,
+    ) -> Result<ContentBlock, PipelineError> {
         let pieces = self.pieces;
         let shape = object([
             ("explanation", pieces.sentences_of(2, 2, 45, 210)),
@@ -192,7 +238,7 @@ impl Asker<'_> {
             ("key_points", list(pieces.sentences_of(1, 1, 30, 140), 3)),
             ("common_mistake", pieces.sentences_of(1, 1, 35, 190)),
         ]);
-        let data = vars! { topic };
+        let data = vars! { topic, source => self.excerpt(topic, sources) };
         let phase = format!("lessons.block-{number}");
         let answer: Block = self.piece(&phase, "small_block", data, shape, None).await?;
         let points: Vec<String> = answer

@@ -18,6 +18,7 @@ use crate::data;
 use crate::engine::{Check, Gate, Question};
 use crate::error::PipelineError;
 use crate::schema;
+use crate::sources::{Sources, render_with_sources};
 use crate::vars::vars;
 
 /// Tokens a word takes at most, over the languages of courses.
@@ -52,14 +53,23 @@ struct BlockDraft {
     title: String,
     #[schemars(length(min = 1))]
     body: String,
+    /// Labels of sources.
+    #[serde(default)]
+    citations: Vec<String>,
 }
 
 impl Draft {
-    fn into_content(self) -> LessonContent {
-        let block = |draft: BlockDraft| ContentBlock {
-            title: draft.title,
-            body: draft.body,
-            citations: Vec::new(),
+    fn into_content(self, sources: &Sources) -> LessonContent {
+        let block = |draft: BlockDraft| {
+            let (citations, unknown) = sources.resolve(&draft.citations);
+            if !unknown.is_empty() {
+                tracing::info!(labels = ?unknown, "a block cites what was not shown: left out");
+            }
+            ContentBlock {
+                title: draft.title,
+                body: draft.body,
+                citations,
+            }
         };
         let mut content = LessonContent {
             introduction: self.introduction,
@@ -100,14 +110,16 @@ pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, Pipe
         words => brief.words(),
         present => brief.present.map(as_markdown),
     };
-    let mut shape = schema::of::<Draft>();
+    let (prompt, sources) = render_with_sources(run, "content_lesson", &data, &brief.wanted()).await?;
+    let mut shape = shape(&sources);
     let exercises = lesson.practical_exercises.len();
     shape["properties"]["exercises"]["minItems"] = exercises.into();
     shape["properties"]["exercises"]["maxItems"] = exercises.into();
     let rules = run.rules();
+    let shown = &sources;
     let check: Check<'_> = Box::new(
         move |value| match serde_json::from_value::<Draft>(value.clone()) {
-            Ok(draft) => validate_lesson_content(&draft.into_content(), lesson, &rules),
+            Ok(draft) => validate_lesson_content(&draft.into_content(shown), lesson, &rules),
             Err(error) => vec![Finding::new(Rule::Count, Severity::Error, "", error.to_string())],
         },
     );
@@ -115,7 +127,7 @@ pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, Pipe
         brief: brief.text(),
         digest: Box::new(|value| {
             serde_json::from_value::<Draft>(value.clone())
-                .map_or_else(|_| String::new(), |draft| digest(&draft.into_content()))
+                .map_or_else(|_| String::new(), |draft| digest(&draft.into_content(shown)))
         }),
         threshold: CONTENT_THRESHOLD,
     };
@@ -126,7 +138,7 @@ pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, Pipe
         batch: lesson.lesson_number,
         work: Work::Lesson,
         complexity: None,
-        prompt: run.prompts().render("content_lesson", &data)?,
+        prompt,
         hint: None,
         shape: "lesson",
         schema: shape,
@@ -142,10 +154,25 @@ pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, Pipe
         cause,
     })?;
     Ok(Written {
-        content: draft.into_content(),
+        content: draft.into_content(&sources),
         similarity: answer.similarity,
         needs_review: answer.needs_review,
+        sources,
     })
+}
+
+/// The answer's shape: without sources there is nothing to cite.
+fn shape(sources: &Sources) -> serde_json::Value {
+    let mut shape = schema::of::<Draft>();
+    let block = &mut shape["properties"]["blocks"]["items"];
+    if sources.is_empty() {
+        if let Some(properties) = block["properties"].as_object_mut() {
+            properties.remove("citations");
+        }
+    } else if let Some(required) = block["required"].as_array_mut() {
+        required.push("citations".into());
+    }
+    shape
 }
 
 /// A lesson's text as its author sees it, without exercises and quiz: those are remade from the specification.

@@ -3,12 +3,14 @@
 //! Lesson titles are asked for section by section, each with those before it listed, so that they differ; the
 //! lessons of a section are planned while the next section's titles are made.
 
+mod along;
 pub(super) mod remake;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use domain::analysis::{AnalysisResult, SectionPlan};
+use domain::language::Language;
 use domain::limits;
 use domain::stage::Stage;
 use domain::structure::{AssessmentStrategy, Exercise, ExerciseType, Lesson, Section};
@@ -27,8 +29,8 @@ use crate::engine::Question;
 use crate::error::PipelineError;
 use crate::schema::{Pieces, list, object};
 use crate::vars::vars;
-use crate::wording::folded;
-use crate::{data, distinct};
+use crate::wording::{folded, in_title_case};
+use crate::{data, distinct, outline};
 
 /// Tokens of the longest answer to a small question.
 const PIECE_OUTPUT_TOKENS: u32 = 900;
@@ -84,9 +86,26 @@ struct Titled {
     plan: SectionPlan,
     description: String,
     lesson_titles: Vec<String>,
+    /// The headings under a lesson's own in the documents, a list a lesson; empty where the documents have no plan.
+    parts: Vec<Vec<String>>,
     minutes: u32,
     /// Lessons of all sections before it.
     lessons_before: usize,
+}
+
+impl Titled {
+    fn parts_of(&self, index: usize) -> &[String] {
+        self.parts.get(index).map_or(&[], Vec::as_slice)
+    }
+
+    /// The parts of a lesson that can be its topics: a single word is too general (data model 2.3).
+    fn topics_of(&self, index: usize) -> impl Iterator<Item = String> {
+        let parts = self.parts_of(index).iter();
+        parts
+            .filter(|part| part.split_whitespace().count() > 1)
+            .filter(|part| limits::KEY_TOPIC.allows(limits::text_length(part)))
+            .cloned()
+    }
 }
 
 /// Each section chooses its topics after the one before it, so that the same answers always give the same topics.
@@ -215,6 +234,7 @@ async fn sections(
     first_shown: &Arc<Notify>,
 ) -> Result<Vec<Section>, PipelineError> {
     let plans = &analysis.recommended_structure.sections_breakdown;
+    let outline = outline::of(run, run.material().await?).unwrap_or_default();
     let total = u32::try_from(plans.len()).unwrap_or(u32::MAX);
     run.progress_structure(0, total).await?;
     let mut taken = vec![run.inputs().title.clone()];
@@ -234,7 +254,15 @@ async fn sections(
                 first_planned.notified().await;
             }
             let minutes = analysis.recommended_structure.lesson_duration_minutes;
-            titles(run, &areas(analysis), plan, number, &known, minutes).await
+            let of_documents = outline
+                .iter()
+                .find(|section| folded(&section.title) == folded(&plan.area));
+            match of_documents {
+                Some(section) => {
+                    along::titles(run, &areas(analysis), plan, section, number, &known, minutes).await
+                }
+                None => titles(run, &areas(analysis), plan, number, &known, minutes).await,
+            }
         };
         tokio::pin!(titled);
         // While this section's titles are made, earlier sections finish. Nothing may be waited for here: the titles could
@@ -312,7 +340,10 @@ async fn titles(
             plan.key_topics
                 .iter()
                 .filter(|topic| limits::text_length(topic) >= 12)
-                .cloned(),
+                .map(|topic| match run.language() {
+                    Language::English => in_title_case(topic),
+                    _ => topic.clone(),
+                }),
         )
         .collect();
     let about = format!("{}: {}", data::plain_topic(&run.inputs().title), plan.area);
@@ -322,6 +353,7 @@ async fn titles(
         plan: plan.clone(),
         description: answer.section_description,
         lesson_titles,
+        parts: Vec::new(),
         minutes,
         lessons_before,
     })
@@ -352,7 +384,7 @@ async fn body(
             let context = vars! {
                 course => data::course(run),
                 section => vars! { title => titled.plan.area, other_lessons => others },
-                lesson => vars! { title },
+                lesson => vars! { title, parts => titled.parts_of(index) },
             };
             let shape = plan_shape.clone();
             async move {
@@ -372,8 +404,10 @@ async fn body(
     // Gone only if the section before has failed, and then this one is about to be dropped.
     let mut used = topics.before.await.unwrap_or_default();
     let mut drafts = Vec::new();
-    for (title, plan) in titled.lesson_titles.iter().zip(plans) {
-        let chosen = choose_topics(&plan.key_topics, title, &mut used);
+    for ((index, title), plan) in titled.lesson_titles.iter().enumerate().zip(plans) {
+        // What stands in the documents comes before what the model would add.
+        let candidates: Vec<String> = titled.topics_of(index).chain(plan.key_topics).collect();
+        let chosen = choose_topics(&candidates, title, &mut used);
         drafts.push((title.clone(), plan.lesson_objectives, chosen));
     }
     let _ = topics.after.send(used);

@@ -22,11 +22,14 @@ use crate::data;
 use crate::engine::{Check, Gate, Question};
 use crate::error::PipelineError;
 use crate::prompt::Prompt;
+use crate::sources::{SECTION_PIECES, Wanted, relevant, render_with_sources};
 use crate::vars::vars;
 use crate::{rules, schema};
 
 /// Tokens of the longest answer with metadata.
 const METADATA_OUTPUT_TOKENS: u32 = 12_000;
+/// Searches in the documents for one section, at most.
+const MOST_QUERIES: usize = 12;
 /// Tokens of the longest answer with a section: 25 lessons fit (generation 3.3: 15 000 to 30 000).
 const SECTION_OUTPUT_TOKENS: u32 = 30_000;
 
@@ -249,6 +252,13 @@ async fn section(
         ..shared.clone()
     };
     let lessons = plan.estimated_lessons;
+    let queries = [planned.section_title.clone(), planned.section_description.clone()];
+    let wanted = wanted(
+        analysis,
+        number,
+        queries.into_iter().chain(plan.key_topics.iter().cloned()),
+    );
+    let (prompt, _) = render_with_sources(run, "structure_section", &data, &wanted).await?;
     write_section(
         run,
         Asked {
@@ -256,7 +266,7 @@ async fn section(
             minutes,
             lessons: lessons..=lessons,
             complexity: Some(complexity(plan)),
-            prompt: run.prompts().render("structure_section", &data)?,
+            prompt,
             brief: format!(
                 "{}. {} {}",
                 planned.section_title,
@@ -306,6 +316,17 @@ pub(super) async fn remake(
         .collect();
     let plans = &analysis.recommended_structure.sections_breakdown;
     let plan = plans.get((present.section_number as usize).saturating_sub(1));
+    let queries = [present.section_title.clone(), present.section_description.clone()];
+    let lesson_titles = present.lessons.iter().map(|lesson| lesson.lesson_title.clone());
+    let wanted = wanted(
+        analysis,
+        present.section_number,
+        queries
+            .into_iter()
+            .chain(run.wish().map(str::to_owned))
+            .chain(lesson_titles),
+    );
+    let (prompt, _) = render_with_sources(run, "structure_remake", &data, &wanted).await?;
     write_section(
         run,
         Asked {
@@ -313,7 +334,7 @@ pub(super) async fn remake(
             minutes,
             lessons,
             complexity: plan.map(complexity),
-            prompt: run.prompts().render("structure_remake", &data)?,
+            prompt,
             // What the author wants otherwise is asked for as well: it may lead away from what is there.
             brief: format!(
                 "{}. {} {}. {}",
@@ -325,6 +346,17 @@ pub(super) async fn remake(
         },
     )
     .await
+}
+
+/// What is searched for in the documents for a section: what the analysis would search for, and its own words.
+fn wanted(analysis: &AnalysisResult, number: u32, queries: impl Iterator<Item = String>) -> Wanted<'_> {
+    let (preferred, found) = relevant(analysis, number);
+    Wanted {
+        work: Work::Section,
+        queries: queries.chain(found.iter().cloned()).take(MOST_QUERIES).collect(),
+        preferred,
+        most: SECTION_PIECES,
+    }
 }
 
 /// How many lessons a section may have when it is made anew: as many as now, unless the author's wish may ask for

@@ -1,0 +1,90 @@
+//! The lessons of a section that the author's documents plan: their headings are the titles.
+
+use domain::analysis::SectionPlan;
+use llm::route::Work;
+use serde::Deserialize;
+
+use super::{Titled, piece};
+use crate::context::Run;
+use crate::data;
+use crate::error::PipelineError;
+use crate::outline::{OutlineSection, fit_lessons};
+use crate::schema::{Pieces, object};
+use crate::vars::vars;
+use crate::wording::folded;
+
+#[derive(Deserialize)]
+struct Description {
+    section_description: String,
+}
+
+/// The titles of a section's lessons from the documents' headings. Where the course needs more lessons than the documents
+/// have headings, the model adds to them; where it needs fewer, neighbours are drawn together. `taken` are the course's
+/// title and then those of all lessons that it has.
+///
+/// # Errors
+/// Whatever keeps the description or further titles from being made.
+pub(super) async fn titles(
+    run: &Run,
+    areas: &[String],
+    plan: &SectionPlan,
+    section: &OutlineSection,
+    number: u32,
+    taken: &[String],
+    minutes: u32,
+) -> Result<Titled, PipelineError> {
+    let wanted = plan.estimated_lessons as usize;
+    let mut section = section.clone();
+    fit_lessons(&mut section, wanted);
+    let lessons_before = taken.len().saturating_sub(1);
+    let own: Vec<String> = section
+        .lessons
+        .iter()
+        .map(|lesson| lesson.title.clone())
+        .collect();
+    let parts = section.lessons.into_iter().map(|lesson| lesson.parts).collect();
+    if own.len() < wanted {
+        let known: Vec<String> = taken.iter().chain(&own).cloned().collect();
+        let missing = SectionPlan {
+            estimated_lessons: u32::try_from(wanted - own.len()).unwrap_or(1),
+            ..plan.clone()
+        };
+        let added = super::titles(run, areas, &missing, number, &known, minutes).await?;
+        let new = added
+            .lesson_titles
+            .into_iter()
+            .filter(|title| known.iter().all(|other| folded(other) != folded(title)));
+        return Ok(Titled {
+            plan: plan.clone(),
+            lesson_titles: own.iter().cloned().chain(new).collect(),
+            parts,
+            lessons_before,
+            ..added
+        });
+    }
+    let pieces = Pieces::new(run.language());
+    let context = vars! {
+        course => data::course(run),
+        section => vars! { title => plan.area, lessons => own },
+    };
+    let shape = object([("section_description", pieces.sentences_of(2, 2, 40, 170))]);
+    let answer: Description = piece(
+        run,
+        Work::Section,
+        "sections.description",
+        number,
+        "small_section",
+        &context,
+        shape,
+    )
+    .await?;
+    Ok(Titled {
+        number,
+        plan: plan.clone(),
+        description: answer.section_description,
+        lesson_titles: own,
+        parts,
+        minutes,
+        lessons_before,
+    })
+}
