@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
+import { contrast, skippedHeadings, wide } from "./browser-checks.mjs";
 
 const { chromium } = (await import(process.env.PLAYWRIGHT)).default;
 const [file, shots] = process.argv.slice(2);
@@ -34,44 +35,6 @@ const show = async (page, selector) => {
   await page.locator(selector).first().evaluate((element) => element.scrollIntoView({ block: "start", behavior: "instant" }));
   await settle(page);
 };
-
-// What no rendering test can see: contrast as the browser computes it, WCAG 2.2 AA.
-const contrast = (page) => page.evaluate(() => {
-  const canvas = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d", { willReadFrequently: true });
-  const rgba = (color) => {
-    canvas.clearRect(0, 0, 1, 1);
-    canvas.fillStyle = color;
-    canvas.fillRect(0, 0, 1, 1);
-    return [...canvas.getImageData(0, 0, 1, 1).data];
-  };
-  const luminance = (rgb) => {
-    const [r, g, b] = rgb.slice(0, 3).map((value) => {
-      const part = value / 255;
-      return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
-    });
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const background = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const color = rgba(getComputedStyle(at).backgroundColor);
-      if (color[3] === 255) return color;
-    }
-    return [255, 255, 255, 255];
-  };
-  const bad = new Map();
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const element = walker.currentNode.parentElement;
-    if (!walker.currentNode.textContent.trim() || !element.checkVisibility()) continue;
-    const style = getComputedStyle(element);
-    const [a, b] = [luminance(rgba(style.color)), luminance(background(element))].sort((x, y) => y - x);
-    const size = parseFloat(style.fontSize);
-    const needed = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700) ? 3 : 4.5;
-    const ratio = (a + 0.05) / (b + 0.05);
-    if (ratio < needed) bad.set(`${element.tagName}.${element.className}`, ratio.toFixed(2));
-  }
-  return [...bad];
-});
 
 // Desktop, light: reading, a quiz, progress, the theme.
 {
@@ -151,8 +114,7 @@ const contrast = (page) => page.evaluate(() => {
   const broken = await page.evaluate(() => [...document.querySelectorAll('a[href^="#"]')].map((link) => link.getAttribute("href"))
     .filter((href) => !document.getElementById(decodeURIComponent(href.slice(1)))));
   assert.deepEqual(broken, [], "links inside the page have targets");
-  const levels = await page.evaluate(() => [...document.querySelectorAll("h1,h2,h3,h4,h5,h6")].map((heading) => Number(heading.tagName[1])));
-  levels.forEach((level, index) => assert.ok(level <= (levels[index - 1] ?? 0) + 1, `heading ${index} skips a level`));
+  assert.deepEqual(await skippedHeadings(page), [], "headings that skip a level");
   await page.pdf({ path: path.join(shots, "print.pdf"), format: "A4", preferCSSPageSize: true });
   await context.close();
 }
@@ -160,8 +122,7 @@ const contrast = (page) => page.evaluate(() => {
 // A phone: nothing scrolls sideways, the contents fold.
 {
   const { context, page } = await open("phone", { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true });
-  const wide = () => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  assert.equal(await wide(), 0, "sideways scrolling on a phone");
+  assert.equal(await wide(page), 0, "sideways scrolling on a phone");
   assert.ok(await page.locator("#menu nav").isHidden(), "the contents are folded");
   await shot(page, "phone-cover");
   await page.locator("#menu > summary").click();
@@ -170,7 +131,7 @@ const contrast = (page) => page.evaluate(() => {
   await page.locator(".toc ol a").first().click();
   assert.ok(await page.locator("#menu nav").isHidden(), "choosing a lesson folds the contents");
   await page.evaluate(() => document.querySelectorAll("details").forEach((details) => { if (details.id !== "menu") details.open = true; }));
-  assert.equal(await wide(), 0, "sideways scrolling on a phone, everything open");
+  assert.equal(await wide(page), 0, "sideways scrolling on a phone, everything open");
   await show(page, ".lesson:has(.quiz)");
   await shot(page, "phone-lesson");
   await show(page, ".lesson .quiz");

@@ -71,7 +71,7 @@ words! {
     being_cancelled: "is being cancelled", "отменяется";
     retry: "Try again", "Повторить";
     run_now: "Run now", "Запустить сейчас";
-    promote: "Start next", "Запустить следующим";
+    promote: "Start next", "Без очереди";
     cancel: "Cancel", "Отменить";
     cancel_ask: "The generation of the course stops. What is done is kept, and it can be tried again.",
         "Генерация курса остановится. Сделанное сохранится, и её можно будет продолжить.";
