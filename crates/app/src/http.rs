@@ -7,6 +7,7 @@ mod compat;
 pub(crate) mod connections;
 mod cookie;
 mod docs;
+mod download;
 pub(crate) mod error;
 mod health;
 mod middleware;
@@ -14,12 +15,12 @@ mod openapi;
 mod request;
 mod rest;
 mod rpc;
-mod setup;
 mod same_origin;
+mod setup;
 mod sse;
 mod upload;
-
 mod web;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -48,10 +49,11 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/api/courses/{slug}/check-status", get(compat::check_status))
         .route("/api/courses/{slug}/cancel", post(compat::cancel))
         .merge(upload::routes())
+        .merge(download::routes())
         .merge(setup::routes())
+        .merge(web::routes())
         .route("/openapi.json", get(openapi::document))
         .route("/docs", get(docs::page))
-        .merge(web::routes())
         .route("/schemas/{name}", get(docs::schema))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
@@ -74,7 +76,9 @@ pub(crate) fn openapi_document() -> serde_json::Value {
 
 /// Compresses what is worth it; never streams, which must not be held back.
 fn compression() -> CompressionLayer<impl tower_http::compression::Predicate> {
-    let worth_it = DefaultPredicate::new().and(NotForContentType::const_new("text/event-stream"));
+    let worth_it = DefaultPredicate::new()
+        .and(NotForContentType::const_new("text/event-stream"))
+        .and(NotForContentType::const_new(rpc::lines::MEDIA_TYPE));
     CompressionLayer::new().compress_when(worth_it)
 }
 

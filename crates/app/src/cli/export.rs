@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use domain::user::Actor;
-use formats::export::{CourseView, Format, export};
+use formats::export::{CourseView, ExportError, Format, export};
 use store::Store;
 use store::citation::list_sources;
 use store::cluster::Unobserved;
@@ -25,7 +25,8 @@ use crate::progress::Words;
 pub(super) struct Export {
     /// The course: its id, the beginning of it, or its name
     course: String,
-    /// File formats
+    /// File formats: html, md, json; epub; scorm12, scorm2004, cmi5, imscc, olx for platforms; qti21, qti3, moodle-xml, gift
+    /// for the quizzes alone
     #[arg(
         long,
         value_name = "FORMAT",
@@ -49,7 +50,7 @@ impl FromStr for FormatArg {
         Format::from_name(name).map(Self).ok_or_else(|| {
             let known = Format::ALL
                 .iter()
-                .map(|format| format.extension())
+                .map(|format| format.short_name())
                 .collect::<Vec<_>>()
                 .join(", ");
             format!("known formats are {known}")
@@ -75,7 +76,7 @@ impl Target {
             .filter_map(|name| Format::from_name(name))
             .collect();
         if formats.is_empty() {
-            formats = Format::ALL.to_vec();
+            formats = Format::DEFAULT.to_vec();
         }
         Self {
             out: options.out.clone(),
@@ -134,6 +135,7 @@ pub(super) async fn write_files(
         .filter_map(|lesson| Some((lesson.lesson_number, lesson.content?)))
         .collect();
     let view = CourseView {
+        id,
         inputs: &course.inputs,
         structure,
         lessons: &lessons,
@@ -151,7 +153,7 @@ pub(super) async fn write_files(
         .formats
         .iter()
         .map(|format| {
-            let file = export(*format, &view)?;
+            let file = export(*format, &view).map_err(|error| unwritten(*format, error))?;
             let path = folder.join(&file.file_name);
             write_whole(&path, &file.bytes).map_err(|error| unwritable(&path, &error))?;
             Ok(path)
@@ -166,6 +168,20 @@ fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let part = PathBuf::from(name);
     std::fs::write(&part, bytes)?;
     std::fs::rename(&part, path)
+}
+
+/// Why there is no file of this format, and what to ask for instead.
+fn unwritten(format: Format, error: ExportError) -> Failure {
+    let has_nothing = matches!(error, ExportError::NothingWritten | ExportError::NoQuestions);
+    let failure = Failure::from(error);
+    if has_nothing {
+        failure.advice(format!(
+            "{} holds what is written, and nothing else; html, md and json hold the plan of a course too",
+            format.short_name()
+        ))
+    } else {
+        failure
+    }
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Failure {

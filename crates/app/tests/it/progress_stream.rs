@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::auth::PROVIDER;
 use crate::desk::Desk;
+use crate::exports;
 use crate::people::{HOME, Person};
 use crate::provider::Provider;
 use crate::rpc::encoded;
@@ -226,6 +227,7 @@ fn percentages_never_fall_and_the_stream_ends_with_the_generation() {
     let provider = Provider::good(Language::English);
     let owner = Person::new(1, "instructor", HOME);
     let course = owner.course(&service, "Practical SQL for analysts");
+    exports::check_unwritten(&service, &owner, &course);
     let input = json!({ "courseId": course });
     owner.does(&service, "generation.initiate", &input);
     let mut stream = Stream::open(&service, &trpc(&owner, &input), &[("accept-language", "en")]);
@@ -286,6 +288,7 @@ fn percentages_never_fall_and_the_stream_ends_with_the_generation() {
         assert_eq!(file["encoding"], "utf8");
         assert!(file["content"].as_str().unwrap().contains("SQL"), "{format}");
     }
+    exports::check(&service, &owner, &course);
     let part = json!({ "courseId": course, "lessonNumber": 99 });
     service
         .post("generation.regenerateLesson", &owner.token, &part)

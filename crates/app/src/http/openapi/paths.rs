@@ -1,5 +1,6 @@
 //! The addresses that are not procedures under their own names.
 
+use formats::export::Format;
 use serde_json::{Map, Value, json};
 
 use super::schemas::Schemas;
@@ -57,6 +58,12 @@ pub(super) fn add_others(paths: &mut Map<String, Value>, schemas: &Schemas) {
         paths.insert(
             "/api/courses/{slug}/files/{name}".to_owned(),
             json!({ "put": upload_operation(upload, schemas) }),
+        );
+    }
+    if let Ok(export) = procedures::find("courses.export") {
+        paths.insert(
+            "/api/courses/{slug}/export/{format}".to_owned(),
+            json!({ "get": download_operation(export) }),
         );
     }
     paths.insert(
@@ -125,6 +132,37 @@ fn upload_operation(upload: &Procedure, schemas: &Schemas) -> Value {
             "schema": { "type": "string", "minLength": 1 },
         }],
         "requestBody": { "required": true, "content": { "application/octet-stream": { "schema": {} } } },
+        "responses": responses,
+    })
+}
+
+fn download_operation(export: &Procedure) -> Value {
+    let mut responses = Map::new();
+    let content: Map<String, Value> = Format::ALL
+        .iter()
+        .map(|format| (format.media_type().to_owned(), json!({ "schema": {} })))
+        .collect();
+    responses.insert(
+        "200".to_owned(),
+        json!({ "description": "The file, as an attachment with its name.", "content": content }),
+    );
+    let mut codes = export.all_errors();
+    codes.push(ErrorCode::NotFound);
+    add_errors(&mut responses, &codes);
+    let names: Vec<&str> = Format::ALL.iter().map(|format| format.as_str()).collect();
+    json!({
+        "operationId": "downloadExport",
+        "tags": ["courses"],
+        "summary": "Write a course as a file, and send the file itself",
+        "description": format!("`{}` without JSON around the file.", export.name),
+        "security": security(export.access),
+        "parameters": [slug(), {
+            "name": "format",
+            "in": "path",
+            "required": true,
+            "description": "The kind of file.",
+            "schema": { "type": "string", "enum": names },
+        }],
         "responses": responses,
     })
 }

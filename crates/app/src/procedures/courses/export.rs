@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use domain::document::CitedSource;
 use domain::id::CourseId;
-use formats::export::{CourseView, Format, export};
+use formats::export::{CourseView, Export, ExportError, Format, export};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use store::course::Course;
 use store::citation::list_sources;
+use store::course::Course;
 use store::lesson::{StoredLesson, list_lessons};
 use tokio::sync::Semaphore;
 
@@ -64,6 +65,34 @@ enum Encoding {
 
 /// Writes a course as a file.
 pub(super) async fn export_course(call: Call, input: ExportInput) -> Result<ExportOutput, ApiError> {
+    let file = file(&call, input.course_id, format_of(&input.format)?).await?;
+    let (encoding, content) = match String::from_utf8(file.bytes) {
+        Ok(text) => (Encoding::Utf8, text),
+        Err(binary) => (Encoding::Base64, STANDARD.encode(binary.into_bytes())),
+    };
+    Ok(ExportOutput {
+        file_name: file.file_name,
+        media_type: file.media_type,
+        encoding,
+        content,
+    })
+}
+
+/// The format with this name.
+///
+/// # Errors
+/// [`ErrorCode::InvalidInput`], naming those that there are.
+pub(crate) fn format_of(name: &str) -> Result<Format, ApiError> {
+    Format::from_name(name)
+        .ok_or_else(|| ApiError::field("format", format!("must be one of {}", format_names().join(", "))))
+}
+
+/// Writes a course that the caller may export.
+///
+/// # Errors
+/// [`ErrorCode::NotFound`]; [`ErrorCode::GenerationNotCompleted`] and [`ErrorCode::Conflict`] where there is nothing yet
+/// that the format could hold.
+pub(crate) async fn file(call: &Call, id: CourseId, format: Format) -> Result<Export, ApiError> {
     let actor = call.actor()?;
     let (course, lessons, sources) = call
         .service
@@ -102,9 +131,10 @@ fn write(
         .into_iter()
         .filter_map(|lesson| Some((lesson.lesson_number, lesson.content?)))
         .collect();
-    let file = export(
+    export(
         format,
         &CourseView {
+            id: course.id,
             inputs: &course.inputs,
             structure,
             lessons: &lessons,
@@ -116,15 +146,15 @@ fn write(
             quality: course.quality.as_ref(),
         },
     )
-    .map_err(|error| ApiError::internal(&error))?;
-    let (encoding, content) = match String::from_utf8(file.bytes) {
-        Ok(text) => (Encoding::Utf8, text),
-        Err(binary) => (Encoding::Base64, STANDARD.encode(binary.into_bytes())),
-    };
-    Ok(ExportOutput {
-        file_name: file.file_name,
-        media_type: file.media_type,
-        encoding,
-        content,
+    .map_err(|error| match error {
+        ExportError::NothingWritten => ApiError::new(ErrorCode::GenerationNotCompleted).says(Text::new(
+            "No lesson of the course is written yet.",
+            "Ни один урок курса ещё не написан.",
+        )),
+        ExportError::NoQuestions => ApiError::new(ErrorCode::Conflict).says(Text::new(
+            "No lesson of the course has a quiz.",
+            "Ни в одном уроке курса нет теста.",
+        )),
+        ExportError::Html(_) | ExportError::Json(_) | ExportError::Package(_) => ApiError::internal(&error),
     })
 }
