@@ -43,11 +43,11 @@ fn question_text(lesson: &WrittenLesson<'_>, question: &Question<'_>, words: &Wo
         top_heading: NO_HEADINGS,
         title: "",
     };
-    let explanation = markup::body(&question.question.explanation, place);
+    let explanation = markup::body(&question.asked.explanation, place);
     let mut text = format!(
         "::{}::[html]{} {{\n",
         escaped(&moodle::name(lesson, question)),
-        escaped(&format!("<p>{}</p>", markup::line(&question.question.question)))
+        escaped(&format!("<p>{}</p>", markup::line(&question.asked.question)))
     );
     for option in &question.options {
         let mark = match (question.is_single, option.is_right) {

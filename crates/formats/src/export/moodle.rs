@@ -75,7 +75,7 @@ pub(super) fn name(lesson: &WrittenLesson<'_>, question: &Question<'_>) -> Strin
         "{}.{} {}",
         lesson.number,
         question.number,
-        one_line(&question.question.question)
+        one_line(&question.asked.question)
     );
     name.chars().take(NAME_MAX).collect()
 }
@@ -92,7 +92,7 @@ fn category(path: &str) -> Element {
 
 fn multiple_choice(lesson: &WrittenLesson<'_>, question: &Question<'_>, words: &Words) -> Element {
     let explanation = markup::body(
-        &question.question.explanation,
+        &question.asked.explanation,
         Place {
             top_heading: NO_HEADINGS,
             title: "",
@@ -111,7 +111,7 @@ fn multiple_choice(lesson: &WrittenLesson<'_>, question: &Question<'_>, words: &
         .child(Element::new("name").child(text(&name(lesson, question))))
         .child(html(
             Element::new("questiontext"),
-            &format!("<p>{}</p>", markup::line(&question.question.question)),
+            &format!("<p>{}</p>", markup::line(&question.asked.question)),
         ))
         .child(html(Element::new("generalfeedback"), explanation.as_str()))
         .child(Element::new("defaultgrade").text("1"))

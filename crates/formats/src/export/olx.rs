@@ -183,7 +183,7 @@ fn problem(question: &Question<'_>, words: &Words) -> Element {
         .with("showanswer", "attempted")
         .child(
             Element::new(response)
-                .child(Element::new("label").markup(markup::line(&question.question.question)))
+                .child(Element::new("label").markup(markup::line(&question.asked.question)))
                 .child(Element::new("description").text(rule))
                 .child(group.children(choices))
                 .child(solution),
@@ -195,7 +195,7 @@ fn explanation(question: &Question<'_>) -> Markup {
         top_heading: prose::NO_HEADINGS,
         title: "",
     };
-    markup::body(&question.question.explanation, place)
+    markup::body(&question.asked.explanation, place)
 }
 
 fn about(course: &CourseView<'_>, words: &Words) -> Markup {

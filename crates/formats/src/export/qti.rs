@@ -296,7 +296,7 @@ fn interaction(question: &Question<'_>, version: Version) -> Element {
         .child(
             version
                 .element("prompt")
-                .markup(markup::line(&question.question.question)),
+                .markup(markup::line(&question.asked.question)),
         )
         .children(choices)
 }
@@ -341,7 +341,7 @@ fn set(version: Version, outcome: &str, value: Element) -> Element {
 }
 
 fn explanation(question: &Question<'_>, version: Version) -> Element {
-    let text = markup::question_body(&question.question.explanation);
+    let text = markup::question_body(&question.asked.explanation);
     let feedback = version
         .element("modalFeedback")
         .with(version.attribute("outcomeIdentifier"), "FEEDBACK")

@@ -44,7 +44,7 @@ struct Reading {
     exercises: Vec<Exercise>,
     questions: Vec<QuestionPart>,
     summary: Markup,
-    further_reading: Vec<Markup>,
+    read_on: Vec<Markup>,
     sources: Vec<Source>,
 }
 
@@ -195,7 +195,7 @@ impl Reading {
                 .collect(),
             questions: lesson.questions.iter().map(question).collect(),
             summary: body(&content.summary, BODY_HEADING, words.summary),
-            further_reading: content
+            read_on: content
                 .further_reading
                 .iter()
                 .map(|text| body(text, NO_HEADINGS, ""))
@@ -247,7 +247,7 @@ fn exercise(exercise: &WorkedExercise, words: &'static Words) -> Exercise {
 fn question(question: &Question<'_>) -> QuestionPart {
     QuestionPart {
         number: question.number,
-        question: markup::line(&question.question.question),
+        question: markup::line(&question.asked.question),
         is_single: question.is_single,
         options: question
             .options
@@ -258,7 +258,7 @@ fn question(question: &Question<'_>) -> QuestionPart {
                 is_right: option.is_right,
             })
             .collect(),
-        explanation: body(&question.question.explanation, NO_HEADINGS, ""),
+        explanation: body(&question.asked.explanation, NO_HEADINGS, ""),
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) struct WrittenLesson<'a> {
 pub(super) struct Question<'a> {
     /// Its place in the quiz, from 1.
     pub number: usize,
-    pub question: &'a QuizQuestion,
+    pub asked: &'a QuizQuestion,
     /// The learner chooses exactly one option.
     pub is_single: bool,
     pub options: Vec<QuestionOption<'a>>,
@@ -146,7 +146,7 @@ pub(super) fn questions(content: &LessonContent) -> Vec<Question<'_>> {
             let right = options.iter().filter(|option| option.is_right).count();
             Question {
                 number,
-                question,
+                asked: question,
                 is_single: right == 1 && matches!(question.question_type, QuestionType::SingleChoice),
                 options,
             }

@@ -63,7 +63,7 @@ fn item(name: &str, question: &Question<'_>) -> Element {
         "cc.multiple_response.v0p1"
     };
     let explanation = markup::body(
-        &question.question.explanation,
+        &question.asked.explanation,
         Place {
             top_heading: NO_HEADINGS,
             title: "",
@@ -95,7 +95,7 @@ fn presentation(question: &Question<'_>) -> Element {
             if question.is_single { "Single" } else { "Multiple" },
         )
         .child(Element::new("render_choice").children(options));
-    let paragraph = Markup::vouched(format!("<p>{}</p>", markup::line(&question.question.question)));
+    let paragraph = Markup::vouched(format!("<p>{}</p>", markup::line(&question.asked.question)));
     Element::new("presentation")
         .child(material(&paragraph))
         .child(response)
