@@ -312,13 +312,6 @@ impl Procedure {
         self
     }
 
-    /// With one more error of its own.
-    #[must_use]
-    pub(crate) fn fails_also(mut self, error: ErrorCode) -> Self {
-        self.errors.push(error);
-        self
-    }
-
     /// With an input for the documentation.
     #[must_use]
     pub(crate) fn example(mut self, input: Value) -> Self {

@@ -493,8 +493,7 @@ mod tests {
         };
         assert_eq!(lesson.first_stage(true), Stage::Content);
         assert_eq!(lesson.instruction(), Some("shorter"));
-        let stored: GenerationScope =
-            serde_json::from_str(r#"{"kind":"lesson","number":2}"#).expect("valid");
+        let stored: GenerationScope = serde_json::from_str(r#"{"kind":"lesson","number":2}"#).expect("valid");
         assert_eq!(stored.number(), Some(2));
         assert_eq!(
             GenerationScope::Whole.first_stage(true),

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Pipeline;
 use crate::error::PipelineError;
-use crate::retrieval::{Retrieved, RetrieveOptions, retrieve};
+use crate::retrieval::{RetrieveOptions, Retrieved, retrieve};
 use crate::vars::vars;
 
 /// The longest question, in characters. Our own figure: a paragraph.

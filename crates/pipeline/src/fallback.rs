@@ -76,7 +76,10 @@ mod tests {
             call("small", RouteReason::Default, "ok"),
         ];
         check(&tried_again, &[]);
-        check(&[call("large", RouteReason::Overflow, "ok")], &[Event::ModelFallback]);
+        check(
+            &[call("large", RouteReason::Overflow, "ok")],
+            &[Event::ModelFallback],
+        );
 
         let both = [Event::ModelFallback, Event::ProviderDown];
         let down = [

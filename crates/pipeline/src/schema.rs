@@ -355,7 +355,11 @@ mod tests {
             false,
         );
         let one = english.sentences_of(1, 1, 25, 170);
-        check(&one, "Write WHERE age > 30 or WHERE age <= 65 after the table.", true);
+        check(
+            &one,
+            "Write WHERE age > 30 or WHERE age <= 65 after the table.",
+            true,
+        );
         check(&one, "Write <b>WHERE</b> after the name of the table.", false);
         let russian = Pieces::new(Language::Russian);
         check(&russian.phrase(10, 80), "Устройство улья и рамок", true);

@@ -30,7 +30,8 @@ statements! {
             and ($5::uuid is null or j.id < $5) and ($7::text is null or o.tier = $7)
         order by j.id desc limit $6";
     // Of what has ended, a day: that is what an admin who looks in every morning has not seen yet.
-    LIST_QUEUES = "select o.tier, j.stage, j.state, count(*), min(j.run_at) filter (where j.run_at <= now())
+    LIST_QUEUES = "select o.tier, j.stage, j.state, count(*) as jobs,
+            min(j.run_at) filter (where j.run_at <= now()) as ready_since
         from jobs j join organizations o on o.id = j.organization_id
         where ($1::uuid is null or j.organization_id = $1) and (j.state in ('pending', 'running')
             or j.state in ('succeeded', 'dead', 'cancelled') and j.finished_at > now() - interval '1 day')
@@ -213,19 +214,11 @@ pub async fn list_queues(
     tx: &mut TenantTx,
     organization: Option<OrganizationId>,
 ) -> Result<Vec<QueueRow>, StoreError> {
-    let rows: Vec<(String, String, String, i64, Option<DateTime<Utc>>)> = sqlx::query_as(LIST_QUEUES)
+    let rows: Vec<CountRow> = sqlx::query_as(LIST_QUEUES)
         .bind(organization.map(OrganizationId::as_uuid))
         .fetch_all(tx.connection())
         .await?;
-    let rows = rows.into_iter().map(|(tier, stage, state, jobs, ready_since)| {
-        Ok(QueueRow {
-            tier: from_word(tier, "tier")?,
-            stage: from_word(stage, "stage")?,
-            state: from_word(state, "job state")?,
-            jobs: jobs.cast_unsigned(),
-            ready_since,
-        })
-    });
+    let rows = rows.into_iter().map(CountRow::into_queue);
     let mut rows = rows.collect::<Result<Vec<_>, StoreError>>()?;
     rows.sort_by_key(|row| {
         let tier = Tier::ALL.iter().position(|tier| *tier == row.tier);
@@ -384,6 +377,27 @@ async fn note(tx: &mut TenantTx, action: &str, job: &JobRow) -> Result<(), Store
     };
     audit::insert_audit(tx, &entry).await?;
     Ok(())
+}
+
+#[derive(sqlx::FromRow)]
+struct CountRow {
+    tier: String,
+    stage: String,
+    state: String,
+    jobs: i64,
+    ready_since: Option<DateTime<Utc>>,
+}
+
+impl CountRow {
+    fn into_queue(self) -> Result<QueueRow, StoreError> {
+        Ok(QueueRow {
+            tier: from_word(self.tier, "tier")?,
+            stage: from_word(self.stage, "stage")?,
+            state: from_word(self.state, "job state")?,
+            jobs: self.jobs.cast_unsigned(),
+            ready_since: self.ready_since,
+        })
+    }
 }
 
 #[derive(sqlx::FromRow)]

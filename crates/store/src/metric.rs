@@ -259,8 +259,10 @@ pub async fn list_stuck(
     tx: &mut SystemTx,
     unmoved_since: DateTime<Utc>,
 ) -> Result<Vec<StuckGeneration>, StoreError> {
-    let rows: Vec<(Uuid, Uuid, Uuid, String, DateTime<Utc>)> =
-        sqlx::query_as(LIST_STUCK).bind(unmoved_since).fetch_all(tx.connection()).await?;
+    let rows: Vec<(Uuid, Uuid, Uuid, String, DateTime<Utc>)> = sqlx::query_as(LIST_STUCK)
+        .bind(unmoved_since)
+        .fetch_all(tx.connection())
+        .await?;
     rows.into_iter()
         .map(|(course, generation, organization, status, updated_at)| {
             Ok(StuckGeneration {

@@ -249,11 +249,7 @@ impl Create {
 }
 
 /// Course and generation in one transaction.
-async fn start(
-    database: &Database,
-    inputs: &CourseInputs,
-    new: NewGeneration,
-) -> Result<Subject, Failure> {
+async fn start(database: &Database, inputs: &CourseInputs, new: NewGeneration) -> Result<Subject, Failure> {
     let subject = database
         .store
         .with_tenant(&database.actor, async |tx| {

@@ -144,6 +144,9 @@ fn configuration(config: &Config) -> String {
         .as_deref()
         .unwrap_or("embedded");
     lines.push(format!("  embeddings          {embeddings}"));
+    if let Some(qdrant) = &config.settings.search.qdrant_url {
+        lines.push(format!("  second index        Qdrant at {qdrant}"));
+    }
     lines.push(String::new());
     lines.join("\n")
 }
@@ -226,9 +229,12 @@ async fn database(config: &Config) -> Finding {
         |own| own.folder().display().to_string(),
     );
     let version = store.server_version().await;
+    let search = store.vector_search().to_string();
     let closed = store.close().await;
     match (version, closed) {
-        (Ok(version), Ok(())) => Finding::Good(format!("PostgreSQL {version}, {place}")),
+        (Ok(version), Ok(())) => {
+            Finding::Good(format!("PostgreSQL {version}, {place}; vector search: {search}"))
+        }
         (Err(error), _) | (Ok(_), Err(error)) => Finding::Bad(
             error.to_string(),
             "see the server's log in the data folder".to_owned(),
@@ -266,10 +272,6 @@ fn model_files(config: &Config) -> Result<Vec<(String, Finding)>, Failure> {
     Ok(findings.collect())
 }
 
-async fn python() -> Finding {
-    let asked = Command::new("python3")
-        .args(["-m", "pip", "--version"])
-        .stdin(Stdio::null())
 async fn recognition(config: &Config) -> Finding {
     let recognition = Recognition::new(own_program(), config.search_path.clone());
     match recognition.describe().await {
@@ -281,6 +283,10 @@ async fn recognition(config: &Config) -> Finding {
     }
 }
 
+async fn python() -> Finding {
+    let asked = Command::new("python3")
+        .args(["-m", "pip", "--version"])
+        .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
     match tokio::time::timeout(PROGRAM_PATIENCE, asked).await {

@@ -39,11 +39,10 @@ pub(super) fn find_files(named: &[PathBuf]) -> Result<Vec<LocalFile>, Failure> {
             let before = paths.len();
             add_folder(name, 0, &mut paths)?;
             if paths.len() == before {
-                return Err(Failure::setup(format!(
-                    "there are no documents in {}",
-                    name.display()
-                ))
-                .advice(supported()));
+                return Err(
+                    Failure::setup(format!("there are no documents in {}", name.display()))
+                        .advice(supported()),
+                );
             }
         } else if name.exists() || !is_pattern(name) {
             paths.push(name.clone());
@@ -55,9 +54,7 @@ pub(super) fn find_files(named: &[PathBuf]) -> Result<Vec<LocalFile>, Failure> {
     paths.retain(|path| seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.clone())));
     distinct_names(&paths)?
         .iter()
-        .map(|(path, filename)| {
-            LocalFile::look(path, filename).map_err(|error| refusal(path, &error))
-        })
+        .map(|(path, filename)| LocalFile::look(path, filename).map_err(|error| refusal(path, &error)))
         .collect()
 }
 
@@ -72,7 +69,10 @@ async fn own_title(config: &Config, file: &LocalFile) -> Option<String> {
     let bytes = tokio::fs::read(&file.path).await.ok()?;
     let extractor = Extractor::new(own_program(), config.search_path.clone());
     // What cannot be read is said when the document is read; its name will do here.
-    let text = extractor.extract(&file.filename, format, bytes.into()).await.ok()?;
+    let text = extractor
+        .extract(&file.filename, format, bytes.into())
+        .await
+        .ok()?;
     let first_heading = text.blocks.iter().find_map(|block| match block.kind {
         BlockKind::Heading { .. } => Some(block.text.clone()),
         _ => None,
@@ -172,10 +172,8 @@ fn distinct_names(paths: &[PathBuf]) -> Result<Vec<(PathBuf, String)>, Failure> 
             plain
         };
         if !taken.insert(name.clone()) {
-            return Err(
-                Failure::setup(format!("two documents would be called '{name}'"))
-                    .advice("give one of the files another name"),
-            );
+            return Err(Failure::setup(format!("two documents would be called '{name}'"))
+                .advice("give one of the files another name"));
         }
         named.push((path.clone(), name));
     }
@@ -367,7 +365,11 @@ mod tests {
         let top = folder.path().file_name().unwrap().to_string_lossy().into_owned();
         assert_eq!(
             names(&[folder.path().to_owned(), folder.path().join("b.md")]).unwrap(),
-            [format!("{top} - a.txt"), "b.md".to_owned(), "part - a.txt".to_owned()]
+            [
+                format!("{top} - a.txt"),
+                "b.md".to_owned(),
+                "part - a.txt".to_owned()
+            ]
         );
         assert_eq!(names(&[folder.path().join("*.md")]).unwrap(), ["b.md"]);
     }
@@ -387,7 +389,11 @@ mod tests {
             assert!(failure.contains(problem) && failure.contains(advice), "{failure}");
         };
         check("gone.md", "gone.md does not exist", "check the name");
-        check("notes.xyz", "cannot be read", "pdf, docx, pptx, html, epub, txt, md");
+        check(
+            "notes.xyz",
+            "cannot be read",
+            "pdf, docx, pptx, html, epub, txt, md",
+        );
         check("part/fake.pdf", "is not what its name says", "save it again");
         check("*.docx", "no file matches", "name a folder");
         check("part", "part/fake.pdf", "save it again");

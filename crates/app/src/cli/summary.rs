@@ -84,7 +84,11 @@ fn unused_documents(course: &Course, words: Words) -> String {
         .unused_documents
         .iter()
         .map(|unused| format!("  - {}: {}\n", unused.name, unused.reason));
-    format!("\n{}:\n{}", words.unused_documents(), lines.collect::<Vec<_>>().concat())
+    format!(
+        "\n{}:\n{}",
+        words.unused_documents(),
+        lines.collect::<Vec<_>>().concat()
+    )
 }
 
 /// The sections and lessons of a course that rests after its structure.

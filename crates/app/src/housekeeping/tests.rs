@@ -24,7 +24,10 @@ async fn process(database: &TestDatabase, folder: &tempfile::TempDir) -> Houseke
 #[tokio::test]
 async fn one_process_keeps_house_and_another_goes_on_when_it_ends() {
     let (database, folder) = (database().await.unwrap(), tempfile::tempdir().unwrap());
-    let (mut first, mut second) = (process(&database, &folder).await, process(&database, &folder).await);
+    let (mut first, mut second) = (
+        process(&database, &folder).await,
+        process(&database, &folder).await,
+    );
     let make_old = async || {
         let sql = "insert into system_metrics (event_type, severity) values ('quality_low', 'info')";
         database.arrange(sql).await.unwrap();

@@ -193,6 +193,8 @@ pub(super) async fn time_limit(request: Request, next: Next) -> Response {
     let origin = Origin::of(request.extensions());
     let limit = if request.method() == Method::PUT {
         UPLOAD_TIME_LIMIT
+    } else if request.uri().path().contains("/courses.ask") {
+        MODEL_TIME_LIMIT
     } else {
         TIME_LIMIT
     };
@@ -209,8 +211,6 @@ pub(super) fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
     let message = cause
         .downcast_ref::<String>()
         .map(String::as_str)
-    } else if request.uri().path().contains("/courses.ask") {
-        MODEL_TIME_LIMIT
         .or_else(|| cause.downcast_ref::<&str>().copied())
         .unwrap_or("unknown");
     tracing::error!(message, "a request panicked");

@@ -247,8 +247,7 @@ impl From<Document> for DocumentOutput {
 
 async fn upload_file(call: Call, input: UploadInput) -> Result<DocumentOutput, ApiError> {
     let actor = call.actor()?;
-    let bytes =
-        decoded(input.content_base64).map_err(|_| ApiError::new(ErrorCode::InvalidBase64))?;
+    let bytes = decoded(input.content_base64).map_err(|_| ApiError::new(ErrorCode::InvalidBase64))?;
     let declared = Declared {
         course_id: input.course_id,
         filename: input.filename,
@@ -438,7 +437,15 @@ mod tests {
             assert_eq!(decoded(STANDARD.encode(&bytes)).unwrap(), bytes, "{length}");
         }
         let padded_early = STANDARD.encode([0; 3071]) + "AAAA";
-        for wrong in ["A", "AAA", "AA=A", "A\nAAA", "____", "AAAAA===", padded_early.as_str()] {
+        for wrong in [
+            "A",
+            "AAA",
+            "AA=A",
+            "A\nAAA",
+            "____",
+            "AAAAA===",
+            padded_early.as_str(),
+        ] {
             assert!(decoded(wrong.to_owned()).is_err(), "{wrong}");
         }
     }

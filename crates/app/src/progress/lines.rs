@@ -66,7 +66,11 @@ pub(super) fn for_log(
     let mut lines = Vec::new();
     if board.step() != before {
         let step = board.step();
-        lines.push(format!("[{}/5] {}", step.id(), words.step(step, board.has_documents())));
+        lines.push(format!(
+            "[{}/5] {}",
+            step.id(),
+            words.step(step, board.has_documents())
+        ));
     }
     match event {
         Event::SectionReady {

@@ -22,7 +22,11 @@ impl CapacityCache {
     ///
     /// # Errors
     /// [`StoreError`] if it has to be read and the database refuses.
-    pub(crate) async fn limit(&self, store: &Store, limit_of: impl Fn(u32) -> u32) -> Result<u32, StoreError> {
+    pub(crate) async fn limit(
+        &self,
+        store: &Store,
+        limit_of: impl Fn(u32) -> u32,
+    ) -> Result<u32, StoreError> {
         let known = *self.known();
         if let Some((at, limit)) = known {
             if at.elapsed() < KEPT {

@@ -104,10 +104,7 @@ mod tests {
             let path = folder.path().join("file");
             std::fs::write(&path, bytes).unwrap();
             let looked = LocalFile::look(&path, name).map(|file| file.size_bytes);
-            assert!(
-                format!("{looked:?}").starts_with(expected),
-                "{name}: {looked:?}"
-            );
+            assert!(format!("{looked:?}").starts_with(expected), "{name}: {looked:?}");
         };
         check("plan.md", b"# Plan", "Ok(6)");
         check("plan.pdf", b"%PDF-1.7", "Ok(8)");

@@ -210,7 +210,10 @@ async fn nothing_is_taken_in_after_the_trial() {
     let first = world.text("first.txt", "12345").await.unwrap();
     // Far beyond the days that began when the organization was made.
     world.clock.advance(TimeDelta::days(100 * 365));
-    assert_eq!(code(world.text("second.txt", "67890").await), ErrorCode::TrialEnded);
+    assert_eq!(
+        code(world.text("second.txt", "67890").await),
+        ErrorCode::TrialEnded
+    );
     assert_eq!(world.documents().await, [first], "what is there stays");
 }
 

@@ -85,7 +85,9 @@ impl Reading {
             course_id = %document.course_id,
             organization_id = %document.organization_id,
         );
-        let outcome = Box::pin(ingest(&services, &claim, stop)).instrument(span.clone()).await;
+        let outcome = Box::pin(ingest(&services, &claim, stop))
+            .instrument(span.clone())
+            .await;
         span.in_scope(|| match outcome {
             Ok(IngestOutcome::Processed { chunks, embedded, .. }) => {
                 tracing::info!(chunks, embedded, "the document is read");
@@ -139,9 +141,7 @@ impl Reading {
         let own = claim.clone();
         let released: Result<(), StoreError> = self
             .store
-            .with_system(async move |tx: &mut SystemTx| {
-                ingestion::release(tx, &own, MODELS_BACKOFF).await
-            })
+            .with_system(async move |tx: &mut SystemTx| ingestion::release(tx, &own, MODELS_BACKOFF).await)
             .await;
         if let Err(error) = released {
             // Its lease runs out by itself.

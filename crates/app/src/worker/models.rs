@@ -27,6 +27,7 @@ enum Origin {
         gate: Arc<Gate>,
     },
     /// They were made elsewhere.
+    #[cfg(test)]
     Given,
 }
 
@@ -53,7 +54,8 @@ impl ModelSet {
         })
     }
 
-    /// Models that were made elsewhere: for measurements and tests.
+    /// Models that were made elsewhere.
+    #[cfg(test)]
     pub(crate) fn given(models: Models) -> Self {
         Self {
             origin: Origin::Given,
@@ -66,7 +68,9 @@ impl ModelSet {
     pub(crate) fn names(&self) -> Vec<String> {
         match (&self.origin, self.made.get()) {
             (Origin::Planned { plan, .. }, _) => plan.first_choices(),
+            #[cfg(test)]
             (Origin::Given, Some(models)) => named(models.routes()).into_iter().collect(),
+            #[cfg(test)]
             (Origin::Given, None) => Vec::new(),
         }
     }
@@ -97,6 +101,7 @@ impl ModelSet {
                             None => models_behind(config, plan, &files, seed, wrap),
                         }
                     }
+                    #[cfg(test)]
                     Origin::Given => Err(Failure::setup("there are no models")),
                 }
             })
@@ -122,6 +127,7 @@ impl ModelSet {
                         let seed = u64::from(std::process::id());
                         models_behind(config, plan, &files, seed, |provider| gate.guard(provider))
                     }
+                    #[cfg(test)]
                     Origin::Given => Err(Failure::setup("there are no models")),
                 }
             })
@@ -137,6 +143,7 @@ impl ModelSet {
             Origin::Planned { config, plan, .. } => {
                 Fetcher::new(config).is_ok_and(|fetcher| fetcher.has_for_search(plan))
             }
+            #[cfg(test)]
             Origin::Given => true,
         }
     }

@@ -13,17 +13,34 @@ use crate::provider::Provider;
 fn handbook(yield_of_honey: &str) -> String {
     let mut text = String::from("# Handbook of the apiary\n\n");
     for (heading, sentence) in [
-        ("The colony", "A colony is one queen, some hundred drones and many thousand workers."),
-        ("The hive", "A hive has a floor, two boxes of frames, a crown board and a roof."),
-        ("Swarming", "A swarm leaves when the queen has no room to lay and new queens are raised."),
-        ("Varroa mites", "Mites are counted on a board under the floor before they are treated."),
+        (
+            "The colony",
+            "A colony is one queen, some hundred drones and many thousand workers.",
+        ),
+        (
+            "The hive",
+            "A hive has a floor, two boxes of frames, a crown board and a roof.",
+        ),
+        (
+            "Swarming",
+            "A swarm leaves when the queen has no room to lay and new queens are raised.",
+        ),
+        (
+            "Varroa mites",
+            "Mites are counted on a board under the floor before they are treated.",
+        ),
     ] {
         text.push_str(&format!("## {heading}\n\n"));
         for number in 1..=6 {
-            text.push_str(&format!("{sentence} Rule {number} of {heading}: look before you act.\n\n"));
+            text.push_str(&format!(
+                "{sentence} Rule {number} of {heading}: look before you act.\n\n"
+            ));
         }
     }
-    text.push_str(&format!("## Harvest\n\n{}\n", format!("{yield_of_honey}\n\n").repeat(4)));
+    text.push_str(&format!(
+        "## Harvest\n\n{}\n",
+        format!("{yield_of_honey}\n\n").repeat(4)
+    ));
     text
 }
 
@@ -45,7 +62,12 @@ fn desk_with_documents() -> Desk {
 
 fn create(desk: &Desk, provider: &Provider, arguments: &[&str]) -> Ran {
     let out = desk.out();
-    let fixed = ["create", "Beekeeping for beginners", "--out", out.to_str().unwrap()];
+    let fixed = [
+        "create",
+        "Beekeeping for beginners",
+        "--out",
+        out.to_str().unwrap(),
+    ];
     let small = ["--lessons", "10", "--sections", "2"];
     desk.run_with(provider, &[&fixed[..], &small[..], arguments].concat())
 }
@@ -104,10 +126,19 @@ fn course_is_made_from_documents_and_cites_them() {
     let calls = provider.call_count();
     desk.run_with(
         &provider,
-        &["ask", course, "When does a swarm leave the hive?", "--sources-only"],
+        &[
+            "ask",
+            course,
+            "When does a swarm leave the hive?",
+            "--sources-only",
+        ],
     )
     .expect(0, &["[handbook.md, Handbook of the apiary > Swarming]"]);
-    assert_eq!(provider.call_count(), calls, "no model is asked for sources alone");
+    assert_eq!(
+        provider.call_count(),
+        calls,
+        "no model is asked for sources alone"
+    );
     desk.run_with(&provider, &["ask", course, "When does a swarm leave the hive?"])
         .expect(0, &[]);
     assert!(provider.call_count() > calls);
@@ -153,8 +184,14 @@ fn what_cannot_be_a_document_is_refused_before_any_work() {
     fs::write(desk.path().join("notes.xyz"), "no document").unwrap();
     for (name, parts) in [
         ("gone.md", ["gone.md does not exist", "what to do"]),
-        ("fake.pdf", ["the content of fake.pdf is not what its name says", "what to do"]),
-        ("notes.xyz", ["notes.xyz is of a type that cannot be read", "pdf, docx"]),
+        (
+            "fake.pdf",
+            ["the content of fake.pdf is not what its name says", "what to do"],
+        ),
+        (
+            "notes.xyz",
+            ["notes.xyz is of a type that cannot be read", "pdf, docx"],
+        ),
     ] {
         create(&desk, &provider, &["--document", "sources", name]).expect(2, &parts);
     }
@@ -169,12 +206,24 @@ fn documents_without_text_are_named_and_a_course_of_them_alone_fails() {
     fs::write(desk.path().join("blank.md"), "\n \n\n").unwrap();
     create(&desk, &provider, &["--document", "sources", "blank.md"]).expect(0, &["blank.md"]);
     let unused = exported(&desk)["quality"]["grounding"]["unused_documents"].clone();
-    let names: Vec<_> = unused.as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    let names: Vec<_> = unused
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["name"])
+        .collect();
     assert!(names.iter().any(|name| *name == "blank.md"), "{unused}");
 
     let alone = desk.run_with(
         &provider,
-        &["create", "Nothing at all", "--document", "blank.md", "--out", "nothing"],
+        &[
+            "create",
+            "Nothing at all",
+            "--document",
+            "blank.md",
+            "--out",
+            "nothing",
+        ],
     );
     alone.expect(1, &["blank.md"]);
     assert!(!desk.path().join("nothing/nothing-at-all.html").exists());

@@ -433,7 +433,9 @@ fn every_citation_leads_to_its_source_and_back() {
     let sample = Sample::english();
     let html = text(Format::Html, &sample.view());
     assert_eq!(html.matches("<section class=\"sources\"").count(), 2);
-    assert!(html.contains(r##"<a id="lesson-1-block-3-cites-3" href="#lesson-1-source-3" aria-label="Source 3">3</a>"##));
+    assert!(html.contains(
+        r##"<a id="lesson-1-block-3-cites-3" href="#lesson-1-source-3" aria-label="Source 3">3</a>"##
+    ));
     assert!(html.contains(r##"href="#lesson-1-block-1-cites-1" aria-label="Back to the text""##));
     let markdown = text(Format::Markdown, &sample.view());
     assert!(markdown.contains("*Sources:* \\[1\\] \\[3\\]"));

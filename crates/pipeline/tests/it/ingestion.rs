@@ -344,7 +344,8 @@ async fn reading_killed_between_batches_goes_on_without_repeating_anything() {
         library
             .database
             .number("select count(*) from chunk_embeddings")
-            .await.unwrap(),
+            .await
+            .unwrap(),
         32
     );
     let nothing = Box::pin(ingest_next(&services, &cancel)).await.unwrap();
@@ -370,7 +371,8 @@ async fn reading_killed_between_batches_goes_on_without_repeating_anything() {
     let vectors = library
         .database
         .number("select count(*) from chunk_embeddings")
-        .await.unwrap();
+        .await
+        .unwrap();
     assert_eq!(usize::try_from(vectors).unwrap(), searched);
 }
 
@@ -548,11 +550,13 @@ async fn another_embedding_model_embeds_in_the_background_while_words_are_found(
     let first = library
         .database
         .number("select count(*) from chunk_embeddings where model = 'words'")
-        .await.unwrap();
+        .await
+        .unwrap();
     let second = library
         .database
         .number("select count(*) from chunk_embeddings where model = 'other words'")
-        .await.unwrap();
+        .await
+        .unwrap();
     assert!(first > 0);
     assert_eq!((first, second), (embedded, embedded));
     assert!(

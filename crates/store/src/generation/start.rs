@@ -14,8 +14,8 @@ use crate::error::StoreError;
 use crate::hint::Hint;
 use crate::json::{from_word, to_json, to_text};
 use crate::statement::statements;
-use crate::tx::{SystemTx, TenantTx};
 use crate::tx::sealed::Sealed;
+use crate::tx::{SystemTx, TenantTx};
 
 statements! {
     START = "select outcome, generation, job, stage, tier, user_most, user_active, global_active, tier_ended_at

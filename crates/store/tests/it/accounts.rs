@@ -93,8 +93,14 @@ async fn a_second_tab_of_the_same_client_is_no_thief_for_ten_seconds() {
     for stranger in [other, None] {
         sign_in(&world, &world.owner, 11).await;
         assert_eq!(rotate_as(&world, browser, 11, 12, noon()).await, rotated);
-        assert_eq!(rotate_as(&world, stranger, 11, 13, noon()).await, Rotation::Reused);
-        assert_eq!(rotate_as(&world, browser, 12, 14, noon()).await, Rotation::Unknown);
+        assert_eq!(
+            rotate_as(&world, stranger, 11, 13, noon()).await,
+            Rotation::Reused
+        );
+        assert_eq!(
+            rotate_as(&world, browser, 12, 14, noon()).await,
+            Rotation::Unknown
+        );
         forget_tokens(&world).await;
     }
     sign_in(&world, &world.owner, 21).await;
@@ -367,7 +373,11 @@ async fn an_address_that_is_not_known_to_be_theirs_is_nobodys() {
     let eve = UserId::generate();
     assert_eq!(ensure(eve, None).await, format!("{eve}@users.invalid"));
     assert_eq!(ensure(eve, Some("eve@alpha.example")).await, "eve@alpha.example");
-    assert_eq!(ensure(eve, None).await, "eve@alpha.example", "what was known stays");
+    assert_eq!(
+        ensure(eve, None).await,
+        "eve@alpha.example",
+        "what was known stays"
+    );
 }
 
 #[tokio::test]

@@ -9,7 +9,10 @@ async fn one_process_leads_until_it_lets_go() {
     let mut lead = world.store().try_lead().await.unwrap().unwrap();
     assert!(lead.holds().await);
     assert!(other.try_lead().await.unwrap().is_none());
-    assert!(world.store().try_lead().await.unwrap().is_none(), "nor the same once more");
+    assert!(
+        world.store().try_lead().await.unwrap().is_none(),
+        "nor the same once more"
+    );
     lead.let_go().await.unwrap();
     assert!(other.try_lead().await.unwrap().unwrap().holds().await);
 }

@@ -14,7 +14,7 @@ use store::ingestion::{self, Claim, ClaimOutcome, Replaced, claim_document};
 
 use crate::world::upload;
 
-pub(crate) const LEASE: Duration = Duration::from_secs(60);
+pub(crate) const LEASE: Duration = Duration::from_mins(1);
 /// The model of the vectors made here.
 pub(crate) const MODEL: &str = "first-letters";
 
@@ -50,7 +50,7 @@ pub(crate) fn new_text(chunks: &[ChunkDraft], language: Language) -> NewText<'_>
 
 /// A vector that texts with the same first letters of words share: enough to tell subjects apart.
 pub(crate) fn vector_of(text: &str) -> Vec<f32> {
-    let mut vector = vec![0.01_f32; 32];
+    let mut vector = [0.01_f32; 32];
     for word in text.to_lowercase().split_whitespace() {
         let first = u32::from(word.chars().next().unwrap_or(' '));
         vector[usize::try_from(first % 32).unwrap()] += 1.0;

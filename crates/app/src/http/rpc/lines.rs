@@ -57,10 +57,12 @@ pub(super) fn response(
             }
         })
         .buffer_unordered(BATCH_PARALLEL);
-    let lines = stream::once(std::future::ready(head)).chain(answers).map(move |line| {
-        let _taken = &room;
-        Ok::<_, Infallible>(line)
-    });
+    let lines = stream::once(std::future::ready(head))
+        .chain(answers)
+        .map(move |line| {
+            let _taken = &room;
+            Ok::<_, Infallible>(line)
+        });
     let mut response = Response::new(Body::from_stream(lines));
     response
         .headers_mut()

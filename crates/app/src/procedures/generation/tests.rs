@@ -33,7 +33,9 @@ struct World {
 async fn process(database: &TestDatabase, clock: &Arc<FixedClock>, config: &Config) -> Arc<Service> {
     let told: Arc<dyn Clock> = Arc::clone(clock) as _;
     let store = Arc::new(database.open().await.unwrap());
-    Service::start(store, Arc::new(config.clone()), told).await.unwrap()
+    Service::start(store, Arc::new(config.clone()), told)
+        .await
+        .unwrap()
 }
 
 impl World {
@@ -143,7 +145,10 @@ async fn a_start_that_fails_at_every_try_leaves_nothing_and_is_told_as_a_fault()
         (0, "jobs"),
         (0, "generation_slots where generation_id is not null"),
         (0, "generation_status_history"),
-        (2, "system_metrics where event_type = 'job_rollback' and severity = 'error'"),
+        (
+            2,
+            "system_metrics where event_type = 'job_rollback' and severity = 'error'",
+        ),
     ] {
         assert_eq!(world.count(from).await, left, "{from}");
     }
@@ -183,7 +188,11 @@ async fn after_the_trial_nothing_new_is_begun_and_all_can_be_read() {
         ("generation.initiate", json!({ "title": "One more" })),
     ] {
         let refused = world.call(ann, name, input).await.unwrap_err();
-        assert_eq!((refused.code, refused.code.status()), (ErrorCode::TrialEnded, 403), "{name}");
+        assert_eq!(
+            (refused.code, refused.code.status()),
+            (ErrorCode::TrialEnded, 403),
+            "{name}"
+        );
         let details = refused.details.unwrap();
         assert_eq!(details["tier"], "trial", "{name}");
         assert_eq!(details["endedAt"], json!(world.clock.now()), "{name}");
@@ -198,7 +207,10 @@ async fn after_the_trial_nothing_new_is_begun_and_all_can_be_read() {
         .unwrap();
     assert_eq!(status["status"], "initializing");
     world.call(ann, "courses.get", running.clone()).await.unwrap();
-    world.call(ann, "generation.cancel", running.clone()).await.unwrap();
+    world
+        .call(ann, "generation.cancel", running.clone())
+        .await
+        .unwrap();
     let refused = world.call(ann, "generation.retry", running.clone()).await;
     assert_eq!(refused.unwrap_err().code, ErrorCode::TrialEnded);
 
@@ -211,7 +223,10 @@ async fn after_the_trial_nothing_new_is_begun_and_all_can_be_read() {
         .await;
     world.call(ann, "generation.retry", running).await.unwrap();
     let usage = world.call(ann, "billing.getUsage", json!({})).await.unwrap();
-    assert_eq!((&usage["tier"], &usage["tierDaysLeft"]), (&json!("standard"), &Value::Null));
+    assert_eq!(
+        (&usage["tier"], &usage["tierDaysLeft"]),
+        (&json!("standard"), &Value::Null)
+    );
 }
 
 #[tokio::test]

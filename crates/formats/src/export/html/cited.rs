@@ -92,7 +92,10 @@ impl<'a> Citations<'a> {
     }
 
     fn anchor_of_citation(&self, block_number: usize, number: usize) -> String {
-        format!("lesson-{}-block-{block_number}-cites-{number}", self.lesson_number)
+        format!(
+            "lesson-{}-block-{block_number}-cites-{number}",
+            self.lesson_number
+        )
     }
 
     fn anchor_of_source(&self, number: usize) -> String {

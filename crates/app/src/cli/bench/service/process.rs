@@ -76,10 +76,13 @@ impl Process {
             .id()
             .and_then(|id| std::fs::read_to_string(format!("/proc/{id}/stat")).ok());
         // After the name: utime is the 12th field, stime the 13th.
-        let ticks = stat.as_deref().and_then(|stat| stat.rsplit_once(')')).map(|(_, rest)| {
-            let fields = rest.split_whitespace().skip(11).take(2);
-            fields.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>()
-        });
+        let ticks = stat
+            .as_deref()
+            .and_then(|stat| stat.rsplit_once(')'))
+            .map(|(_, rest)| {
+                let fields = rest.split_whitespace().skip(11).take(2);
+                fields.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>()
+            });
         ticks.unwrap_or_default() / TICKS_A_SECOND
     }
 
