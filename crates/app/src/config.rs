@@ -84,6 +84,8 @@ pub(crate) struct Config {
     pub(crate) providers: Vec<ProviderConfig>,
     /// The key of the remote embedding model.
     pub(crate) embedding_key: Option<SecretString>,
+    /// The key of Qdrant.
+    pub(crate) qdrant_key: Option<SecretString>,
     /// The secret of HS256 tokens, if the variable that `auth.jwt_secret_env` names is set.
     pub(crate) jwt_secret: Option<SecretString>,
     /// Where OpenTelemetry traces are sent: `OTEL_EXPORTER_OTLP_ENDPOINT`, if it is set.
@@ -193,6 +195,11 @@ impl Config {
                 settings.embeddings.api_key_env.as_deref(),
                 environment,
             )?,
+            qdrant_key: key(
+                "search",
+                settings.search.qdrant_api_key_env.as_deref(),
+                environment,
+            )?,
             jwt_secret: environment
                 .get(&settings.auth.jwt_secret_env)
                 .map(SecretString::from),
@@ -225,6 +232,17 @@ impl Config {
             .transpose()
     }
 
+    /// Where the second index of vectors is, if there is one.
+    ///
+    /// # Errors
+    /// [`ConfigError::Url`] if the address is not one.
+    pub(crate) fn qdrant_url(&self) -> Result<Option<Url>, ConfigError> {
+        let written = self.settings.search.qdrant_url.as_deref();
+        written
+            .map(|url| parsed_url("search.qdrant_url", url))
+            .transpose()
+    }
+
     /// Where model files lie.
     pub(crate) fn models_folder(&self) -> PathBuf {
         self.data_dir.join("models")
@@ -252,6 +270,7 @@ fn check_urls(settings: &Settings) -> Result<(), ConfigError> {
         ("server.public_url", &settings.server.public_url),
         ("auth.jwks_url", &settings.auth.jwks_url),
         ("alerts.webhook_url", &settings.alerts.webhook_url),
+        ("search.qdrant_url", &settings.search.qdrant_url),
     ];
     for (setting, value) in written {
         if let Some(value) = value {

@@ -3,6 +3,7 @@
 mod embedded;
 mod orchestration;
 mod repair;
+mod retrieval;
 mod service;
 
 use std::path::PathBuf;
@@ -22,6 +23,9 @@ pub(super) struct Bench {
     /// The GGUF file for `embedded` [default: the default embedded model, if it is there]
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+    /// The folder with books for `retrieval`: `BOOK.json` with glossaries and `BOOK/*.md`
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -32,6 +36,10 @@ enum Subject {
     Orchestration,
     /// The API and the worker: starts with many clients, progress, 200 generations at once, memory
     Service,
+    /// Finding in documents: how well, by words, by vectors and by both
+    Retrieval,
+    /// Finding in 1 000 documents: how fast, and the size of the indexes
+    Search,
     /// The embedded model: prompt and answer tokens a second
     Embedded,
 }
@@ -44,6 +52,11 @@ impl Bench {
             Some(Subject::Repair) => print(&repair::measure()?)?,
             Some(Subject::Orchestration) => print(&orchestration::measure(config).await?)?,
             Some(Subject::Service) => print(&Box::pin(service::measure(config)).await?)?,
+            Some(Subject::Retrieval) => {
+                let measured = Box::pin(retrieval::measure_quality(config, self.data.as_deref()));
+                print(&measured.await?)?;
+            }
+            Some(Subject::Search) => print(&Box::pin(retrieval::measure_large(config)).await?)?,
             Some(Subject::Embedded) => print(&embedded::measure(config, self.model).await?)?,
             None => {
                 print(&repair::measure()?)?;

@@ -29,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) routes: BTreeMap<String, Route>,
     /// The embedding model, if not the embedded one.
     pub(crate) embeddings: EmbeddingSettings,
+    /// Where vectors are searched, if not in the database.
+    pub(crate) search: SearchSettings,
     /// The private database.
     pub(crate) postgres: PostgresSettings,
     /// Where the API listens.
@@ -83,6 +85,16 @@ pub(crate) struct EmbeddingSettings {
     pub(crate) query_prefix: String,
     /// Put before passages.
     pub(crate) passage_prefix: String,
+}
+
+/// A second index of vectors. Without `qdrant_url` the database alone searches.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct SearchSettings {
+    /// A Qdrant server's HTTP interface, for example `http://localhost:6333`.
+    pub(crate) qdrant_url: Option<String>,
+    /// The variable that holds its key.
+    pub(crate) qdrant_api_key_env: Option<String>,
 }
 
 /// The private database.
