@@ -361,7 +361,7 @@ mod tests {
     #[test]
     fn text_is_cut_at_a_sentence() {
         let check = |text: &str, tokens: u32, expected: &str| {
-            assert_eq!(cut_to_tokens(text, tokens, &words), expected)
+            assert_eq!(cut_to_tokens(text, tokens, &words), expected);
         };
         check("One two. Three four.", 4, "One two. Three four.");
         check("One two. Three four.", 3, "One two.");

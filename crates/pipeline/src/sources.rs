@@ -288,16 +288,13 @@ pub(crate) fn without_labels(text: &str) -> String {
         let close = if rest[start..].starts_with('[') { ']' } else { ')' };
         let inside_from = start + 1;
         let inside = rest[inside_from..].split_once(close);
-        match inside.filter(|(inside, _)| is_labels(inside)) {
-            Some((_, after)) => {
-                kept.push_str(rest[..start].trim_end_matches(' '));
-                rest = after;
-            }
+        if let Some((_, after)) = inside.filter(|(inside, _)| is_labels(inside)) {
+            kept.push_str(rest[..start].trim_end_matches(' '));
+            rest = after;
+        } else {
             // What stands inside may hold brackets of its own.
-            None => {
-                kept.push_str(&rest[..inside_from]);
-                rest = &rest[inside_from..];
-            }
+            kept.push_str(&rest[..inside_from]);
+            rest = &rest[inside_from..];
         }
     }
     kept.push_str(rest);

@@ -116,7 +116,7 @@ impl WordReader<'_> {
             match node {
                 // Moved text stands where it was moved to; fallbacks say the same once more.
                 Node::Open(element) if matches!(element.name(), "Fallback" | "moveFrom" | "del") => {
-                    nodes.skip()?
+                    nodes.skip()?;
                 }
                 Node::Open(element) if is_separator(&element) => nodes.skip()?,
                 Node::Open(element) => self.open(&element),

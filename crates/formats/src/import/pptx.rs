@@ -246,7 +246,7 @@ fn push_items(blocks: &mut Blocks<'_>, items: Vec<Item>) -> Result<(), ImportErr
                 }
                 Place::Furniture => {}
                 _ if paragraph.level > 0 => {
-                    blocks.push(BlockKind::ListItem, &format!("- {}", paragraph.text))?
+                    blocks.push(BlockKind::ListItem, &format!("- {}", paragraph.text))?;
                 }
                 _ => blocks.push(BlockKind::Paragraph, &paragraph.text)?,
             },

@@ -143,9 +143,9 @@ async fn of_lesson(run: &Run, lesson: &Examined) -> Result<Vec<Verdict>, Pipelin
         })
         .collect();
     let data = vars! { course => data::course(run), sources, sentences };
-    let mut shape = schema::of::<Verdicts>();
-    shape["properties"]["verdicts"]["minItems"] = sentences.len().into();
-    shape["properties"]["verdicts"]["maxItems"] = sentences.len().into();
+    let mut wanted = schema::of::<Verdicts>();
+    wanted["properties"]["verdicts"]["minItems"] = sentences.len().into();
+    wanted["properties"]["verdicts"]["maxItems"] = sentences.len().into();
     let answer: Verdicts = run
         .ask_for(Question {
             stage: Stage::Finalization,
@@ -156,7 +156,7 @@ async fn of_lesson(run: &Run, lesson: &Examined) -> Result<Vec<Verdict>, Pipelin
             prompt: run.prompts().render("grounding_judge", &data)?,
             hint: None,
             shape: "verdicts",
-            schema: shape,
+            schema: wanted,
             max_output_tokens: VERDICT_TOKENS,
             temperature: None,
             check: None,

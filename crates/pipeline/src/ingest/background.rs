@@ -35,9 +35,9 @@ pub async fn reembed_next(services: &Services, cancel: &CancellationToken) -> Re
     if removed > 0 {
         return Ok(removed);
     }
-    let embedded = embed_outdated(services, cancel).await?;
-    if embedded > 0 {
-        return Ok(embedded);
+    let renewed = embed_outdated(services, cancel).await?;
+    if renewed > 0 {
+        return Ok(renewed);
     }
     fill_index(services).await
 }

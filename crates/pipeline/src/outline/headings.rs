@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn heading_becomes_a_title_or_nothing() {
         let check = |heading: &str, expected: Option<&str>| {
-            assert_eq!(clean(heading).as_deref(), expected, "{heading}")
+            assert_eq!(clean(heading).as_deref(), expected, "{heading}");
         };
         check("Price  Floors", Some("Price Floors"));
         check("3.2. Price Floors", Some("Price Floors"));

@@ -174,7 +174,9 @@ pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, Pipe
     };
     tidy(&mut content, &mut Read::default());
     let mut shown = Sources::default();
-    sources.into_iter().for_each(|of_topic| shown.extend(of_topic));
+    for of_topic in sources {
+        shown.extend(of_topic);
+    }
     Ok(Written {
         content,
         similarity: None,

@@ -48,7 +48,10 @@ pub(super) fn joined(parents: &[Chunk]) -> String {
         let path = chunk.heading_path.as_slice();
         let same = path.iter().zip(above).take_while(|(new, old)| new == old).count();
         for (depth, heading) in path.iter().enumerate().skip(same) {
-            text.push_str(&format!("{} {heading}\n\n", "#".repeat((depth + 1).min(6))));
+            text.push_str(&"#".repeat((depth + 1).min(6)));
+            text.push(' ');
+            text.push_str(heading);
+            text.push_str("\n\n");
         }
         text.push_str(chunk.text.trim());
         text.push_str("\n\n");

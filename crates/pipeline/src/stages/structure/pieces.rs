@@ -280,7 +280,7 @@ async fn sections(
             after: topics_after,
         };
         let (run, made, first_shown) = (Arc::clone(run), Arc::clone(&made), Arc::clone(first_shown));
-        let planned = Arc::clone(&first_planned);
+        let planned = Arc::clone(first_planned);
         bodies.spawn(async move {
             let section = body(&run, titled, topics, &planned).await?;
             announce(&run, &section);
