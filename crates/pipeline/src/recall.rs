@@ -59,7 +59,11 @@ where
     if headings.is_empty() {
         return HeadingRecall { soft: 1.0, near: 1.0 };
     }
-    let both: Vec<&[f32]> = headings.iter().chain(course).map(std::convert::AsRef::as_ref).collect();
+    let both: Vec<&[f32]> = headings
+        .iter()
+        .chain(course)
+        .map(std::convert::AsRef::as_ref)
+        .collect();
     let (own, other) = both.split_at(headings.len());
     let shared = soft_size(own, &likeness) + soft_size(other, &likeness) - soft_size(&both, &likeness);
     let nearest = |heading: &[f32]| {

@@ -65,7 +65,7 @@ pub(super) struct AppMetadata {
     pub(super) tier: Option<String>,
 }
 
-/// Whether the provider knows that the address is the bearer's (OpenID Connect Core, 5.1); some send it as a text.
+/// Whether the provider knows that the address is the bearer's (`OpenID` Connect Core, 5.1); some send it as a text.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Verified {

@@ -76,7 +76,7 @@ impl Serve {
                 service.use_models(Arc::new(models));
                 None
             }
-            Ok(models) => Some(worker_of(&service, models, gate)?),
+            Ok(models) => Some(worker_of(&service, models, gate)),
             // Without models requests are answered all the same, but for questions to documents.
             Err(failure) if self.no_worker => {
                 tracing::warn!(%failure, "questions to documents cannot be answered here");
@@ -95,17 +95,10 @@ impl Serve {
 }
 
 /// The worker of a service's process; questions to documents are answered by the same models.
-///
-/// # Errors
-/// [`Failure`] if the second index of documents is set up wrongly.
-pub(super) fn worker_of(
-    service: &Arc<Service>,
-    models: ModelSet,
-    gate: Arc<Gate>,
-) -> Result<Arc<QueueWorker>, Failure> {
+pub(super) fn worker_of(service: &Arc<Service>, models: ModelSet, gate: Arc<Gate>) -> Arc<QueueWorker> {
     let models = Arc::new(models);
     service.use_models(Arc::clone(&models));
-    Ok(QueueWorker::new(WorkerParts {
+    QueueWorker::new(WorkerParts {
         store: Arc::clone(&service.store),
         clock: Arc::clone(&service.clock),
         metrics: Arc::clone(&service.metrics),
@@ -114,7 +107,7 @@ pub(super) fn worker_of(
         gate,
         documents: Arc::clone(&service.documents),
         vector_index: service.vector_index.clone(),
-    }))
+    })
 }
 
 /// Opens the port.

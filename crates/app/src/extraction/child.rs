@@ -167,7 +167,7 @@ mod tests {
     }
 
     const BOUNDS: Bounds = Bounds {
-        patience: Duration::from_secs(60),
+        patience: Duration::from_mins(1),
         most_output_bytes: 1000,
     };
 

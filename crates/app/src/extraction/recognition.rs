@@ -28,7 +28,7 @@ const PAGE_MEMORY_BYTES: u64 = 1 << 30;
 /// The processor's time for one page; a full page takes 3 to 10 s.
 const PAGE_SECONDS: u64 = 60;
 /// Time for one page, also on a machine that has other things to do.
-const PAGE_PATIENCE: Duration = Duration::from_secs(120);
+const PAGE_PATIENCE: Duration = Duration::from_mins(2);
 /// The largest picture of a page, in bytes.
 const MOST_PICTURE_BYTES: u64 = 64 << 20;
 /// The longest text of a page, in bytes.

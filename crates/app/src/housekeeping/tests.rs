@@ -65,7 +65,6 @@ async fn alerts_follow_the_configured_minutes() {
     let flags = Flags {
         data_dir: Some(folder.path().to_path_buf()),
         config: Some(folder.path().join("coursewright.toml")),
-        ..Flags::default()
     };
     let config = Config::load(&flags, &Environment::default()).unwrap();
     // Before whatever the database itself notes: nothing is old then.

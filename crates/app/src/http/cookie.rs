@@ -60,7 +60,7 @@ const fn name(origin: &Origin) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret as _;
+    use secrecy::ExposeSecret;
 
     use super::*;
 
@@ -79,7 +79,7 @@ mod tests {
         }
         let found = find(&headers, &origin(is_https));
         assert_eq!(
-            found.as_ref().map(|found| found.expose_secret()),
+            found.as_ref().map(ExposeSecret::expose_secret),
             expected,
             "{lines:?}"
         );

@@ -5,7 +5,7 @@
 //! request without either is not believed, unless it only reads and its `Referer` is ours: plain http to a host that is
 //! not this machine sends no Fetch Metadata, and reading from one's own origin no `Origin`.
 
-use axum::http::{HeaderMap, HeaderName, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use url::Url;
 
 use super::request::Origin;
@@ -26,7 +26,7 @@ pub(super) fn is_shown(
             .to_str()
             .is_ok_and(|stated| is_ours(stated, headers, origin, public_url))
     };
-    let site = headers.get(SEC_FETCH_SITE).map(|site| site.as_bytes());
+    let site = headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes);
     match (site, stated) {
         (Some(b"same-origin"), None) => true,
         (Some(b"same-origin") | None, Some(stated)) => is_own(stated),

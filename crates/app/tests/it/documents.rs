@@ -1,6 +1,7 @@
 //! Courses from documents: taken in, read, cited, asked, replaced.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 
 use domain::language::Language;
@@ -30,18 +31,17 @@ fn handbook(yield_of_honey: &str) -> String {
             "Mites are counted on a board under the floor before they are treated.",
         ),
     ] {
-        text.push_str(&format!("## {heading}\n\n"));
+        write!(text, "## {heading}\n\n").unwrap();
         for number in 1..=6 {
-            text.push_str(&format!(
+            write!(
+                text,
                 "{sentence} Rule {number} of {heading}: look before you act.\n\n"
-            ));
+            )
+            .unwrap();
         }
     }
-    text.push_str(&format!(
-        "## Harvest\n\n{}\n",
-        format!("{yield_of_honey}\n\n").repeat(4)
-    ));
-    text
+    let harvest = format!("{yield_of_honey}\n\n").repeat(4);
+    text + "## Harvest\n\n" + &harvest + "\n"
 }
 
 fn desk_with_documents() -> Desk {

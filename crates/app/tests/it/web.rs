@@ -240,8 +240,8 @@ fn what_other_sites_send_is_not_believed() {
     // Who shows something is nobody else.
     assert_eq!(me(&[OWN, ("authorization", "Bearer x")]), 401);
     // What anybody may call is not refused for a cookie that does not count.
-    let test = browser.send("GET /api/v1/generation.test", &[], "");
-    assert_eq!(test.status, 200, "{test:?}");
+    let open = browser.send("GET /api/v1/generation.test", &[], "");
+    assert_eq!(open.status, 200, "{open:?}");
     let preflight = browser.send(
         "OPTIONS /api/v1/courses.create",
         &[

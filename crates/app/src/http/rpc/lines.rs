@@ -53,7 +53,7 @@ pub(super) fn response(
                 let outcome = timeout(TIME_LIMIT, answer(&asked, path, &method, input, &knock))
                     .await
                     .unwrap_or_else(|_| Err(ApiError::new(ErrorCode::Timeout)));
-                line(&chunk_of(place, envelope(path, &outcome, &knock)))
+                line(&chunk_of(place, &envelope(path, &outcome, &knock)))
             }
         })
         .buffer_unordered(BATCH_PARALLEL);
@@ -77,7 +77,7 @@ fn head_of(calls: usize) -> Value {
     Value::Object(head.collect::<Map<_, _>>())
 }
 
-fn chunk_of(place: usize, answer: Value) -> Value {
+fn chunk_of(place: usize, answer: &Value) -> Value {
     json!([place, FULFILLED, [[answer]]])
 }
 
@@ -97,7 +97,7 @@ mod tests {
             line(&head_of(2)),
             "{\"0\":[[0],[null,0,0]],\"1\":[[0],[null,0,1]]}\n"
         );
-        assert_eq!(line(&chunk_of(1, json!({ "a": 1 }))), "[1,0,[[{\"a\":1}]]]\n");
+        assert_eq!(line(&chunk_of(1, &json!({ "a": 1 }))), "[1,0,[[{\"a\":1}]]]\n");
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub(super) fn files() -> Vec<HostileFile> {
     files.extend(office_documents());
     files.extend(presentations_and_books());
     files.extend(portable_documents());
+    files.extend(pages_with_hostile_content());
     files.extend(pictures());
     files
 }
@@ -114,9 +115,9 @@ fn office_documents() -> Vec<HostileFile> {
     let paragraph = |text: &str| format!("<w:p><w:r><w:t>{text}</w:t></w:r></w:p>");
     let docx = |document: &str| archive(&[(DOCUMENT, document.as_bytes())]);
     let good = docx(&body(&paragraph("words")));
-    let laughs: String = (0..20)
-        .map(|at| format!("<!ENTITY a{} \"{}\">", at + 1, format!("&a{at};").repeat(10)))
-        .collect();
+    let laughs = join(20, |at| {
+        format!("<!ENTITY a{} \"{}\">", at + 1, format!("&a{at};").repeat(10))
+    });
     let laughs = format!(
         "<!DOCTYPE x [<!ENTITY a0 \"ha\">{laughs}]>{}",
         body(&paragraph("words &a20;"))
@@ -129,7 +130,7 @@ fn office_documents() -> Vec<HostileFile> {
     let cycle = "<w:styles><w:style w:styleId='A'><w:name w:val='A'/><w:basedOn w:val='B'/></w:style>\
         <w:style w:styleId='B'><w:name w:val='B'/><w:basedOn w:val='A'/></w:style></w:styles>";
     let styles = "<Relationships><Relationship Id='1' Type='x/styles' Target='styles.xml'/></Relationships>";
-    let styled = body("<w:p><w:pPr><w:pStyle w:val='A'/></w:pPr><w:r><w:t>words</w:t></w:r></w:p>");
+    let with_style = body("<w:p><w:pPr><w:pStyle w:val='A'/></w:pPr><w:r><w:t>words</w:t></w:r></w:p>");
     let names: Vec<String> = (0..25_000).map(|at| format!("f{at}")).collect();
     let many: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b""[..])).collect();
     let mut bomb = docx(&body(&format!(
@@ -175,7 +176,7 @@ fn office_documents() -> Vec<HostileFile> {
         (
             "style-cycle.docx",
             archive(&[
-                (DOCUMENT, styled.as_bytes()),
+                (DOCUMENT, with_style.as_bytes()),
                 ("word/styles.xml", cycle.as_bytes()),
                 ("word/_rels/document.xml.rels", styles.as_bytes()),
             ]),
@@ -204,13 +205,13 @@ fn office_documents() -> Vec<HostileFile> {
 
 fn presentations_and_books() -> Vec<HostileFile> {
     let relations = |count: usize| {
-        let all: String = (0..count)
-            .map(|at| format!("<Relationship Id='r{at}' Type='x/slide' Target='s.xml'/>"))
-            .collect();
+        let all = join(count, |at| {
+            format!("<Relationship Id='r{at}' Type='x/slide' Target='s.xml'/>")
+        });
         format!("<Relationships>{all}</Relationships>")
     };
     let slides = |count: usize| {
-        let all: String = (0..count).map(|at| format!("<p:sldId r:id='r{at}'/>")).collect();
+        let all = join(count, |at| format!("<p:sldId r:id='r{at}'/>"));
         format!("<p:presentation>{all}</p:presentation>")
     };
     let pptx = |count: usize, slide: Option<&str>| {
@@ -293,25 +294,6 @@ fn portable_documents() -> Vec<HostileFile> {
         "00".repeat(32)
     ));
     locked.trailer(&format!("/Encrypt {encryption} 0 R /ID [<00> <00>]"));
-    let mut form_cycle = pages(1, "", b"/X1 Do");
-    form_cycle.add_stream(
-        "/Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources << /XObject << /X1 6 0 R >> >>",
-        b"/X1 Do /X1 Do /X1 Do",
-    );
-    let mut stream_bomb = Pdf::default();
-    stream_bomb.add("<< /Type /Catalog /Pages 2 0 R >>");
-    stream_bomb.add("<< /Type /Pages /Count 1 /Kids [ 3 0 R ] >>");
-    stream_bomb.add("<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R >>");
-    stream_bomb.add_stream("/Filter /FlateDecode", &deflated_zeros(1 << 29));
-    let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
-    let mut deep_object = pages(1, "", &line("words"));
-    deep_object.add(deep.clone().into_bytes());
-    let mut scanned = pages(1, "", b"612 0 0 792 0 0 cm /X1 Do");
-    scanned.add_stream(
-        "/Type /XObject /Subtype /Image /Width 8 /Height 8 /ColorSpace /DeviceGray /BitsPerComponent 8",
-        &[255; 64],
-    );
-    let operators = b"q Q ".repeat(2_000_000);
     let shifted = String::from_utf8_lossy(&good)
         .replace("0000000", "0000009")
         .into_bytes();
@@ -346,11 +328,6 @@ fn portable_documents() -> Vec<HostileFile> {
             Expected::Error(&["damaged", "has no text"]),
         ),
         (
-            "form-cycle.pdf",
-            form_cycle.bytes(),
-            Expected::Error(&["has no text", "damaged", "pictures"]),
-        ),
-        (
             "ten-thousand-pages.pdf",
             pages(10_000, "", &line("words")).bytes(),
             TOO_LARGE,
@@ -359,6 +336,35 @@ fn portable_documents() -> Vec<HostileFile> {
             "locked.pdf",
             locked.bytes(),
             Expected::Error(&["protected", "damaged"]),
+        ),
+    ]
+}
+
+fn pages_with_hostile_content() -> Vec<HostileFile> {
+    let mut form_cycle = pages(1, "", b"/X1 Do");
+    form_cycle.add_stream(
+        "/Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources << /XObject << /X1 6 0 R >> >>",
+        b"/X1 Do /X1 Do /X1 Do",
+    );
+    let mut stream_bomb = Pdf::default();
+    stream_bomb.add("<< /Type /Catalog /Pages 2 0 R >>");
+    stream_bomb.add("<< /Type /Pages /Count 1 /Kids [ 3 0 R ] >>");
+    stream_bomb.add("<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R >>");
+    stream_bomb.add_stream("/Filter /FlateDecode", &deflated_zeros(1 << 29));
+    let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+    let mut deep_object = pages(1, "", &line("words"));
+    deep_object.add(deep.clone().into_bytes());
+    let mut scanned = pages(1, "", b"612 0 0 792 0 0 cm /X1 Do");
+    scanned.add_stream(
+        "/Type /XObject /Subtype /Image /Width 8 /Height 8 /ColorSpace /DeviceGray /BitsPerComponent 8",
+        &[255; 64],
+    );
+    let operators = b"q Q ".repeat(2_000_000);
+    vec![
+        (
+            "form-cycle.pdf",
+            form_cycle.bytes(),
+            Expected::Error(&["has no text", "damaged", "pictures"]),
         ),
         (
             "stream-bomb.pdf",
@@ -414,6 +420,11 @@ fn pictures() -> Vec<HostileFile> {
             picture,
         ),
     ]
+}
+
+/// What `text` makes of the numbers below `count`, one after the other.
+fn join(count: usize, text: impl Fn(usize) -> String) -> String {
+    (0..count).map(text).collect()
 }
 
 fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {

@@ -1,5 +1,7 @@
 //! PDF files put together by hand, so that each can be wrong in its own way.
 
+use std::fmt::Write as _;
+
 /// The objects of a file, numbered from 1; the first is the catalogue.
 #[derive(Default)]
 pub(super) struct Pdf {
@@ -32,7 +34,7 @@ impl Pdf {
         let mut file = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n".to_vec();
         let mut table = format!("xref\n0 {}\n0000000000 65535 f \n", self.objects.len() + 1);
         for (at, object) in self.objects.iter().enumerate() {
-            table.push_str(&format!("{:010} 00000 n \n", file.len()));
+            writeln!(table, "{:010} 00000 n ", file.len()).unwrap();
             file.extend(format!("{} 0 obj\n", at + 1).bytes());
             file.extend(object);
             file.extend(b"\nendobj\n");
@@ -53,8 +55,9 @@ impl Pdf {
 pub(super) fn pages(count: usize, page_entries: &str, content: &[u8]) -> Pdf {
     let mut pdf = Pdf::default();
     pdf.add("<< /Type /Catalog /Pages 2 0 R >>");
-    let kids: String = (0..count).map(|at| format!("{} 0 R ", at + 5)).collect();
-    pdf.add(format!("<< /Type /Pages /Count {count} /Kids [ {kids}] >>"));
+    let kids: Vec<String> = (0..count).map(|at| format!("{} 0 R", at + 5)).collect();
+    let kids = kids.join(" ");
+    pdf.add(format!("<< /Type /Pages /Count {count} /Kids [ {kids} ] >>"));
     pdf.add("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>");
     pdf.add_stream("", content);
     for _ in 0..count {

@@ -1,6 +1,6 @@
 //! Textbooks with glossaries, as files.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -18,7 +18,7 @@ pub(super) struct Books {
 /// A term and where it is explained.
 pub(super) struct Term {
     /// The term.
-    pub(super) term: String,
+    pub(super) name: String,
     /// What it means.
     pub(super) meaning: String,
     /// The title of the module that explains it.
@@ -62,7 +62,7 @@ pub(super) fn load(folder: &Path) -> Result<Books, Failure> {
         }
         let book: Book = serde_json::from_str(&read(&path)?)
             .map_err(|error| Failure::setup(format!("{} is no book: {error}", path.display())))?;
-        let mut titles = HashMap::new();
+        let mut titles = HashSet::new();
         for chapter in sorted(&path.with_extension(""))? {
             let name = chapter
                 .file_name()
@@ -70,12 +70,12 @@ pub(super) fn load(folder: &Path) -> Result<Books, Failure> {
             let text = read(&chapter)?;
             let title = text.lines().find_map(|line| line.strip_prefix("# "));
             if let (Some(name), Some(title)) = (name, title) {
-                titles.insert(title.trim().to_owned(), ());
+                titles.insert(title.trim().to_owned());
                 books.chapters.push((name, text));
             }
         }
         for chapter in book.chapters {
-            if titles.contains_key(&chapter.title) {
+            if titles.contains(&chapter.title) {
                 books.terms.extend(terms_of(chapter));
             }
         }
@@ -94,7 +94,7 @@ fn terms_of(chapter: Chapter) -> impl Iterator<Item = Term> {
     chapter.modules.into_iter().flat_map(move |module| {
         let chapter = title.clone();
         module.glossary.into_iter().map(move |entry| Term {
-            term: entry.term,
+            name: entry.term,
             meaning: entry.meaning,
             module: module.title.clone(),
             chapter: chapter.clone(),

@@ -87,9 +87,11 @@ pub(super) async fn measure(store: &Store) -> Result<String, Failure> {
         taking_in.as_secs_f64(),
         indexing.as_secs_f64()
     );
-    for (name, bytes) in sizes {
-        shown.push_str(&format!("  {name:<44} {:>8.1} MB\n", bytes as f64 / 1e6));
-    }
+    shown.extend(
+        sizes
+            .into_iter()
+            .map(|(name, bytes)| format!("  {name:<44} {:>8.1} MB\n", bytes as f64 / 1e6)),
+    );
     Ok(format!("{shown}{}", table(&rows)))
 }
 

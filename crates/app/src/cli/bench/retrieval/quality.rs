@@ -65,11 +65,11 @@ pub(super) async fn measure(config: &Config, store: &Arc<Store>, books: &Books) 
     };
     let mut rows = vec![row(["questions", "by", "recall@5", "MRR"])];
     let sets = [
-        ("terms", terms(&|term| Some(term.term.clone()))),
+        ("terms", terms(&|term| Some(term.name.clone()))),
         ("meanings", terms(&|term| Some(term.meaning.clone()))),
         (
             "terms in Russian",
-            terms(&|term| russian.get(term.term.as_str()).map(|word| (*word).to_owned())),
+            terms(&|term| russian.get(term.name.as_str()).map(|word| (*word).to_owned())),
         ),
     ];
     for (name, questions) in sets {

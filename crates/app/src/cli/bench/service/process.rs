@@ -39,7 +39,7 @@ impl Process {
             .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(failed)?;
+        let mut child = command.spawn().map_err(|error| failed(&error))?;
         let (_, listening) = heard(child.stderr.take(), |line| line.contains("listens on")).await?;
         Ok(Self {
             child,
@@ -55,7 +55,7 @@ impl Process {
             .arg(latency.as_millis().to_string())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
-        let mut child = command.spawn().map_err(failed)?;
+        let mut child = command.spawn().map_err(|error| failed(&error))?;
         let (base_url, listening) = heard(child.stdout.take(), |line| line.starts_with("http://")).await?;
         let process = Self {
             child,
@@ -100,7 +100,7 @@ impl Process {
 const TICKS_A_SECOND: f64 = 100.0;
 
 fn program() -> Result<Command, Failure> {
-    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    let mut command = Command::new(std::env::current_exe().map_err(|error| failed(&error))?);
     command.kill_on_drop(true);
     for variable in FOREIGN {
         command.env_remove(variable);
@@ -130,7 +130,7 @@ async fn first<R: AsyncBufRead + Unpin>(lines: &mut Lines<R>, is_it: fn(&str) ->
     None
 }
 
-fn failed(error: std::io::Error) -> Failure {
+fn failed(error: &std::io::Error) -> Failure {
     Failure::of(domain::error::ErrorKind::Internal, &error)
 }
 

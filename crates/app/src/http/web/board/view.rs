@@ -400,7 +400,7 @@ mod tests {
         "2026-06-01T12:00:00Z".parse().unwrap()
     }
 
-    fn job(change: Value) -> Job {
+    fn job(change: &Value) -> Job {
         let mut job = json!({
             "id": "j", "organizationId": "o", "organizationName": "School", "tier": "standard", "userId": "u",
             "courseId": "c", "courseTitle": "Bees", "generationId": "g", "stage": "structure", "priority": 5,
@@ -414,13 +414,13 @@ mod tests {
         serde_json::from_value(job).unwrap()
     }
 
-    fn read(change: Value) -> JobView {
+    fn read(change: &Value) -> JobView {
         JobView::new(&job(change), "/board", now(), Words::of(Speech::English))
     }
 
     #[test]
     fn a_job_says_what_time_means_for_it_and_what_can_be_done() {
-        let check = |change: Value, time: &str, doable: (Option<&str>, bool, bool)| {
+        let check = |change: &Value, time: &str, doable: (Option<&str>, bool, bool)| {
             let found = read(change);
             assert_eq!(found.time.replace('\u{a0}', " "), time);
             assert_eq!(
@@ -429,24 +429,24 @@ mod tests {
                 "{time}"
             );
         };
-        check(json!({}), "waits for 1 h", (None, true, true));
+        check(&json!({}), "waits for 1 h", (None, true, true));
         check(
-            json!({ "runAt": "2026-06-01T12:05:00Z" }),
+            &json!({ "runAt": "2026-06-01T12:05:00Z" }),
             "starts in 5 min",
             (Some("Run now"), true, true),
         );
         let running = json!({ "state": "running", "attempt": 1, "startedAt": "2026-06-01T11:58:00Z" });
-        check(running.clone(), "runs for 2 min", (None, false, true));
+        check(&running, "runs for 2 min", (None, false, true));
         let mut stopping = running;
         stopping["cancelRequested"] = json!(true);
-        check(stopping, "runs for 2 min", (None, false, false));
+        check(&stopping, "runs for 2 min", (None, false, false));
         check(
-            json!({ "state": "dead", "startedAt": "2026-06-01T11:00:00Z", "finishedAt": "2026-06-01T11:30:00Z" }),
+            &json!({ "state": "dead", "startedAt": "2026-06-01T11:00:00Z", "finishedAt": "2026-06-01T11:30:00Z" }),
             "ended 30 min ago, took 30 min",
             (Some("Try again"), false, false),
         );
         check(
-            json!({ "state": "cancelled", "finishedAt": "2026-06-01T11:59:30Z" }),
+            &json!({ "state": "cancelled", "finishedAt": "2026-06-01T11:59:30Z" }),
             "ended 30 s ago",
             (Some("Try again"), false, false),
         );
@@ -454,9 +454,9 @@ mod tests {
 
     #[test]
     fn long_errors_are_cut_on_cards() {
-        let found = read(json!({ "lastError": "я".repeat(400) })).error.unwrap();
+        let found = read(&json!({ "lastError": "я".repeat(400) })).error.unwrap();
         assert_eq!(found.chars().count(), ERROR_ON_CARD + 1);
-        assert_eq!(read(json!({ "lastError": "short" })).error.unwrap(), "short");
+        assert_eq!(read(&json!({ "lastError": "short" })).error.unwrap(), "short");
     }
 
     #[test]
