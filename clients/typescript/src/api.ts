@@ -366,6 +366,24 @@ export interface CancelledGeneration {
 /** What the course is for in the learner's life. */
 export type CategoryName = "professional" | "personal" | "creative" | "hobby" | "spiritual" | "academic";
 
+/** A chunk that a course cites, as readers see it. */
+export interface CitedSource {
+  /** The chunk's id, as in `citations` of blocks. */
+  chunk_id: string;
+  /** The document's id. */
+  document_id: string;
+  /** What its author calls the document. */
+  document: string;
+  /** The page or slide on which the chunk begins, from 1; `None` where the format has none. */
+  page_first?: number | null;
+  /** The page on which it ends. */
+  page_last?: number | null;
+  /** The headings that it stands under, the highest first. */
+  heading_path?: string[];
+  /** Its first words, at most [`EXCERPT_CHARACTERS`]. */
+  excerpt: string;
+}
+
 /** How the user's wishes and the analysis were reconciled (data model 2.4, "Conflicts"). */
 export interface ConflictResolution {
   /** What the conflict is about: `lessons` or `sections`. */
@@ -482,6 +500,8 @@ export interface Course {
   qualityReport: QualityReport | null;
   /** The texts of its lessons, where they were asked for. */
   lessons: LessonText[] | null;
+  /** The pieces of documents that its lessons cite, where the lessons were asked for. */
+  sources: CitedSource[] | null;
   /** Number of saved structures. */
   version: number;
   /** Rises with every change; what `expectedRevision` is compared with. */
@@ -595,6 +615,16 @@ export interface CourseVersionPage {
   nextCursor: string | null;
 }
 
+/** A question. */
+export interface CoursesAskInput {
+  /** The course. */
+  courseId: CourseId;
+  /** The question, in any language. */
+  question: string;
+  /** Only find what fits the question: no model is asked and nothing is spent. */
+  sourcesOnly?: boolean | null;
+}
+
 /** What an author asks for. */
 export interface CoursesCreateInput {
   /** The title. */
@@ -638,7 +668,7 @@ export interface CoursesExportInput {
   /** The course. */
   courseId: CourseId;
   /** The kind of file. */
-  format: "html" | "markdown" | "json";
+  format: "html" | "markdown" | "json" | "epub" | "scorm12" | "scorm2004" | "cmi5" | "imscc" | "qti21" | "qti3" | "olx" | "moodle-xml" | "gift";
 }
 
 /** Which course is read. */
@@ -767,8 +797,24 @@ export interface Document {
   sha256: string;
   /** `uploaded`, `processing`, `processed` or `failed`. */
   status: string;
+  /** Why it could not be read; null unless `status` is `failed`. */
+  failure: DocumentFailure | null;
   /** When it was uploaded. */
   createdAt: string;
+  /** When it was read; null before. */
+  processedAt: string | null;
+}
+
+/** What the documents say. */
+export interface DocumentAnswer {
+  /** The answer; null: the documents do not say, or no model was asked. */
+  answer: string | null;
+  /** The pieces of documents that fit the question, the best first. */
+  sources: DocumentSource[];
+  /** Documents that were not searched, because they are not read yet or cannot be read. */
+  unreadDocuments: string[];
+  /** What it cost, in dollars. */
+  costUsd: number;
 }
 
 /** How much of a document the lessons use. */
@@ -785,6 +831,52 @@ export interface DocumentCoverage {
   unused_parts: string[];
 }
 
+/** What is known of a document. */
+export interface DocumentDetails {
+  /** Its id. */
+  id: DocumentId;
+  /** Its course. */
+  courseId: CourseId;
+  /** What its author calls it. */
+  filename: string;
+  /** Its type. */
+  mimeType: string;
+  /** Its size in bytes. */
+  size: number;
+  /** SHA-256 of its content, hexadecimal. */
+  sha256: string;
+  /** `uploaded`, `processing`, `processed` or `failed`. */
+  status: string;
+  /** Why it could not be read; null unless `status` is `failed`. */
+  failure: DocumentFailure | null;
+  /** When it was uploaded. */
+  createdAt: string;
+  /** When it was read; null before. */
+  processedAt: string | null;
+  /** What was read of it; null before. */
+  text: DocumentText | null;
+  /** Its pieces that lessons cite. */
+  usedChunks: number;
+  /** Numbers of the lessons that cite it. */
+  usedByLessons: number[];
+}
+
+/** Why a document could not be read. */
+export interface DocumentFailure {
+  /** A stable word, for example `encrypted`, `no_text` or `too_large`. */
+  code: string;
+  /** What is wrong and what to do, as a sentence. */
+  message: string;
+}
+
+/** A heading of a document. */
+export interface DocumentHeading {
+  /** 1 is the highest, 6 the lowest. */
+  level: number;
+  /** Its text. */
+  heading: string;
+}
+
 /** A document of a course. */
 export type DocumentId = string;
 
@@ -794,8 +886,52 @@ export interface DocumentList {
   items: Document[];
 }
 
+/** A piece of a document. */
+export interface DocumentSource {
+  /** The id of the piece, as in `citations` of lessons. */
+  chunkId: string;
+  /** Its document. */
+  documentId: DocumentId;
+  /** What its author calls the document. */
+  document: string;
+  /** The page or slide on which it begins; null where the format has none. */
+  pageFirst: number | null;
+  /** The page on which it ends. */
+  pageLast: number | null;
+  /** The headings that it stands under, the highest first. */
+  headingPath: string[];
+  /** Its text. */
+  text: string;
+  /** Whether the answer rests on it. */
+  isCited: boolean;
+}
+
+/** What was read of a document. */
+export interface DocumentText {
+  /** The title that the file itself names. */
+  title: string | null;
+  /** Its language; null where it is none of those that courses are written in. */
+  language: Language | null;
+  /** Pages or slides; 0 where the format has none. */
+  pages: number;
+  /** Tokens of its text. */
+  tokens: number;
+  /** The pieces into which it was cut. */
+  chunks: number;
+  /** Its headings in reading order. */
+  outline: DocumentHeading[];
+  /** What could not be read, as sentences. */
+  warnings: string[];
+}
+
 /** A document. */
 export interface DocumentsDeleteInput {
+  /** The document. */
+  id: DocumentId;
+}
+
+/** A document. */
+export interface DocumentsGetInput {
   /** The document. */
   id: DocumentId;
 }
@@ -804,6 +940,12 @@ export interface DocumentsDeleteInput {
 export interface DocumentsListInput {
   /** The course. */
   courseId: CourseId;
+}
+
+/** A document. */
+export interface DocumentsReprocessInput {
+  /** The document. */
+  id: DocumentId;
 }
 
 /** That it was done. */
@@ -829,7 +971,7 @@ export interface DuplicatePair {
 /** Why a call was not answered. */
 export interface Error {
   /** A stable word for programs. */
-  code: "MALFORMED_REQUEST" | "INVALID_INPUT" | "INVALID_FILE_NAME" | "WEAK_PASSWORD" | "INVALID_BASE64" | "FILE_SIZE_MISMATCH" | "EMPTY_FILE" | "UNAUTHENTICATED" | "WRONG_CREDENTIALS" | "FORBIDDEN" | "INSUFFICIENT_SCOPE" | "FILES_NOT_ALLOWED" | "NOT_FOUND" | "UNKNOWN_PROCEDURE" | "METHOD_NOT_ALLOWED" | "TIMEOUT" | "CONFLICT" | "GENERATION_ACTIVE" | "SETUP_CLOSED" | "TOO_MANY_FILES" | "LENGTH_REQUIRED" | "STALE_REVISION" | "GENERATION_NOT_COMPLETED" | "BODY_TOO_LARGE" | "FILE_TOO_LARGE" | "STORAGE_QUOTA_EXCEEDED" | "UNSUPPORTED_MEDIA_TYPE" | "FILE_TYPE_NOT_ALLOWED" | "FILE_CONTENT_MISMATCH" | "UNSAFE_ARCHIVE" | "CONCURRENCY_LIMIT" | "RATE_LIMITED" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE";
+  code: "MALFORMED_REQUEST" | "INVALID_INPUT" | "INVALID_FILE_NAME" | "WEAK_PASSWORD" | "INVALID_BASE64" | "FILE_SIZE_MISMATCH" | "EMPTY_FILE" | "UNAUTHENTICATED" | "WRONG_CREDENTIALS" | "FORBIDDEN" | "INSUFFICIENT_SCOPE" | "FILES_NOT_ALLOWED" | "TRIAL_ENDED" | "NOT_FOUND" | "UNKNOWN_PROCEDURE" | "METHOD_NOT_ALLOWED" | "TIMEOUT" | "CONFLICT" | "DOCUMENTS_NOT_READ" | "GENERATION_ACTIVE" | "SETUP_CLOSED" | "TOO_MANY_FILES" | "LENGTH_REQUIRED" | "STALE_REVISION" | "GENERATION_NOT_COMPLETED" | "BODY_TOO_LARGE" | "FILE_TOO_LARGE" | "STORAGE_QUOTA_EXCEEDED" | "UNSUPPORTED_MEDIA_TYPE" | "FILE_TYPE_NOT_ALLOWED" | "FILE_CONTENT_MISMATCH" | "UNSAFE_ARCHIVE" | "CONCURRENCY_LIMIT" | "RATE_LIMITED" | "INTERNAL_ERROR" | "GENERATION_NOT_STARTED" | "SERVICE_UNAVAILABLE";
   /** A sentence for people. */
   message: string;
   /** Anything else for programs. With INVALID_INPUT: `fields`, a list of {field, message, rule?, limit?, value?}. */
@@ -1064,6 +1206,18 @@ export interface GenerationRegenerateSectionInput {
   idempotencyKey?: string | null;
 }
 
+/** Lessons whose documents have changed. */
+export interface GenerationRegenerateStaleInput {
+  /** The course. */
+  courseId: CourseId;
+  /** What is to be otherwise. */
+  instruction?: string | null;
+  /** An https address that hears of the end. */
+  webhookUrl?: string | null;
+  /** A second start with the same key gives the first one's answer; another request with it is refused. */
+  idempotencyKey?: string | null;
+}
+
 /** What a generation has made. */
 export interface GenerationResult {
   /** The course. */
@@ -1085,6 +1239,25 @@ export interface GenerationRetryInput {
   /** The course. */
   courseId: CourseId;
 }
+
+/** What a generation makes anew (generation 3.6). Stored as `scope` in the options of the generation. */
+export type GenerationScope = {
+  kind: "whole";
+} | {
+  kind: "section";
+  /** Its number in the course, from 1. */
+  number: number;
+  /** What the author wants otherwise. */
+  instruction?: string | null;
+} | {
+  kind: "lesson";
+  /** Its number in the course, from 1. */
+  number: number;
+  /** Numbers of further lessons that are written anew with it. */
+  also?: number[];
+  /** What the author wants otherwise. */
+  instruction?: string | null;
+};
 
 /** Where a generation stands. */
 export interface GenerationState {
@@ -1169,6 +1342,14 @@ export interface GenerationUploadFileInput {
   contentBase64: string;
 }
 
+/** What a course made from documents rests on. */
+export interface GroundingReport {
+  /** Documents that no lesson cites, said before all else. */
+  unused_documents: UnusedDocument[];
+  /** What each lesson rests on, by number. */
+  lessons: LessonGrounding[];
+}
+
 /** How much a part or an addition matters. */
 export type Importance = "core" | "important" | "optional";
 
@@ -1181,6 +1362,10 @@ export interface Job {
   id: JobId;
   /** Its organization. */
   organizationId: OrganizationId;
+  /** The name of its organization. */
+  organizationName: string;
+  /** The tier of its organization. */
+  tier: Tier;
   /** Who asked for it. */
   userId: UserId;
   /** Its course. */
@@ -1215,6 +1400,8 @@ export interface Job {
   startedAt: string | null;
   /** When it ended. */
   finishedAt: string | null;
+  /** What it works on; null where more than this job is read or it was changed. */
+  payload: JobPayload | null;
 }
 
 /** A row of the queue. */
@@ -1224,6 +1411,58 @@ export type JobId = string;
 export interface JobPage {
   /** What is on it. */
   items: Job[];
+  /** The `cursor` of the next page; null: this is the last one. */
+  nextCursor: string | null;
+}
+
+/** What a job works on: what was asked for. */
+export interface JobPayload {
+  /** Where the generation stands. */
+  generationStatus: GenerationStatus;
+  /** What it makes: the whole course or a part anew. */
+  scope: GenerationScope;
+  /** The most that it may cost, in dollars. */
+  budgetUsd: number;
+  /** The title that was asked for. */
+  title: string;
+  /** The language of the course. */
+  language: Language;
+  /** The style of its texts. */
+  style: Style;
+  /** For whom it is. */
+  targetAudience: string | null;
+  /** How many lessons were asked for. */
+  desiredLessonsCount: number | null;
+  /** How many sections were asked for. */
+  desiredModulesCount: number | null;
+  /** Minutes of a lesson. */
+  lessonDurationMinutes: number | null;
+  /** What learners must be able to do afterwards. */
+  learningOutcomes: string[];
+  /** What is done with what the author brings. */
+  contentStrategy: WishedStrategy;
+  /** Whether it pauses after the structure. */
+  review: boolean;
+}
+
+/** The jobs of one tier and stage that are in one state. */
+export interface JobQueue {
+  /** The tier of their organizations. */
+  tier: Tier;
+  /** What they do. */
+  stage: Stage;
+  /** Where they stand. */
+  state: JobState;
+  /** How many there are; of ended ones, those of the last day. */
+  jobs: number;
+  /** Since when the first of them could have been started; null: all have to wait for their time. */
+  readySince: string | null;
+}
+
+/** A page of a list. */
+export interface JobQueuePage {
+  /** What is on it. */
+  items: JobQueue[];
   /** The `cursor` of the next page; null: this is the last one. */
   nextCursor: string | null;
 }
@@ -1253,6 +1492,8 @@ export interface JobsListInput {
   courseId?: CourseId | null;
   /** Of this organization. */
   organizationId?: OrganizationId | null;
+  /** Of organizations of this tier. */
+  tier?: Tier | null;
   /** The `nextCursor` of the page before. */
   cursor?: JobId | null;
   /** Items of a page. */
@@ -1263,6 +1504,12 @@ export interface JobsListInput {
 export interface JobsPromoteInput {
   /** The job. */
   id: JobId;
+}
+
+/** Whose jobs are counted. */
+export interface JobsQueuesInput {
+  /** Those of this organization; all that one may see, if it is not given. */
+  organizationId?: OrganizationId | null;
 }
 
 /** A job. */
@@ -1314,6 +1561,18 @@ export interface LessonContent {
   status: LessonStatus;
 }
 
+/** What one lesson rests on. */
+export interface LessonGrounding {
+  /** The lesson. */
+  lesson_number: number;
+  /** Ids of the chunks that it cites, each once. */
+  cited_chunks: string[];
+  /** Sentences that were compared with their sources. */
+  sentences: number;
+  /** Those that the sources do not bear out. */
+  unsupported: UnsupportedClaim[];
+}
+
 /** How good a lesson's text is. */
 export interface LessonQuality {
   /** Similarity of the text to its specification on the reference scale, 0 to 1; `None` without an embedding model. */
@@ -1335,6 +1594,10 @@ export interface LessonText {
   content: LessonContent | null;
   /** Words that the learner reads. */
   wordCount: number;
+  /** Since when a document on which it rests has changed; null: it is up to date. */
+  staleSince: string | null;
+  /** What has changed; null: nothing. */
+  staleReason: StaleReason | null;
   /** When it last changed. */
   updatedAt: string;
 }
@@ -1520,6 +1783,8 @@ export interface QualityReport {
   duplicates: DuplicatePair[];
   /** How much of each document is used; empty without documents. */
   documents: DocumentCoverage[];
+  /** What the lessons rest on; `None` without documents. */
+  grounding?: GroundingReport | null;
   /** Reading time against target, for the lessons that are written. */
   reading_times: ReadingTime[];
 }
@@ -1720,6 +1985,9 @@ export interface StageTokens {
   total: number;
 }
 
+/** Why a lesson rests on what has changed. */
+export type StaleReason = "source_changed" | "source_removed";
+
 /** A generation that was started, or goes on. */
 export interface StartedGeneration {
   /** The job that waits now. */
@@ -1877,6 +2145,28 @@ export interface TopicAnalysis {
 /** How wide the topic is. */
 export type TopicComplexity = "narrow" | "medium" | "broad";
 
+/** A sentence that its sources do not bear out. */
+export interface UnsupportedClaim {
+  /** The title of its block. */
+  block: string;
+  /** The sentence. */
+  sentence: string;
+  /** How near the nearest source comes, 0 to 1 on the reference scale. */
+  support: number;
+  /** What the judge model says of it, where one is configured. */
+  judgement?: string | null;
+}
+
+/** A document that no lesson cites. */
+export interface UnusedDocument {
+  /** Its id. */
+  document_id: string;
+  /** What its author calls it. */
+  name: string;
+  /** Why, as a sentence: it could not be read, is in another language, or nothing in it fits the course. */
+  reason: string;
+}
+
 /** What was used, and what the tier allows. */
 export interface UsageReport {
   /** Since when. */
@@ -1885,6 +2175,10 @@ export interface UsageReport {
   used: UsedResources;
   /** The tier of the organization. */
   tier: Tier;
+  /** When the tier ends; null: never. Nothing new is begun afterwards, but courses can be read and exported. */
+  tierEndsAt: string | null;
+  /** Days that are left of the tier, a begun one counted whole; 0: it has ended; null: it does not end. */
+  tierDaysLeft: number | null;
   /** Bytes of documents that the tier allows. */
   storageLimitBytes: number;
   /** Generations at once that the tier allows one user. */
@@ -2131,6 +2425,8 @@ export type AppRouter = TRPCBuiltRouter<Root, {
     getUsage: Query<BillingGetUsageInput | void, UsageReport>;
   };
   courses: {
+    /** Ask what the documents of a course say; the answer names its sources */
+    ask: Mutation<CoursesAskInput, DocumentAnswer>;
     /** Make a course; nothing is generated yet */
     create: Mutation<CoursesCreateInput, CreatedCourse>;
     /** Remove a course with everything that belongs to it */
@@ -2155,8 +2451,12 @@ export type AppRouter = TRPCBuiltRouter<Root, {
   documents: {
     /** Remove a document and its file */
     delete: Mutation<DocumentsDeleteInput, Done>;
+    /** Read what is known of a document: how far its reading is, its headings, which lessons rest on it */
+    get: Query<DocumentsGetInput, DocumentDetails>;
     /** List the documents of a course */
     list: Query<DocumentsListInput, DocumentList>;
+    /** Read a document again that could not be read */
+    reprocess: Mutation<DocumentsReprocessInput, Document>;
   };
   generation: {
     /** Approve the structure, so that the lessons are written */
@@ -2175,22 +2475,26 @@ export type AppRouter = TRPCBuiltRouter<Root, {
     regenerateLesson: Mutation<GenerationRegenerateLessonInput, StartedGeneration>;
     /** Make one section anew; the others stay as they are */
     regenerateSection: Mutation<GenerationRegenerateSectionInput, StartedGeneration>;
+    /** Write the lessons anew that rest on documents which have changed */
+    regenerateStale: Mutation<GenerationRegenerateStaleInput, StartedGeneration>;
     /** Go on with a generation that failed or was cancelled */
     retry: Mutation<GenerationRetryInput, StartedGeneration>;
     /** Say that the service answers */
     test: Query<GenerationTestInput | void, ServiceTest>;
-    /** Add a document to a course; large files go to PUT /api/courses/{id}/files/{name} */
+    /** Add a document to a course, or replace the one of this name; large files go to PUT /api/courses/{id}/files/{name} */
     uploadFile: Mutation<GenerationUploadFileInput, Document>;
   };
   jobs: {
     /** Cancel a job with its generation */
     cancel: Mutation<JobsCancelInput, CancelledGeneration>;
-    /** Read a job */
+    /** Read a job with what it works on */
     get: Query<JobsGetInput, Job>;
     /** List jobs, the newest first */
     list: Query<JobsListInput | void, JobPage>;
     /** Let a waiting job start next */
     promote: Mutation<JobsPromoteInput, Job>;
+    /** Count jobs by tier, stage and state: those that wait and run, and those that ended within a day */
+    queues: Query<JobsQueuesInput | void, JobQueuePage>;
     /** Try a job again */
     retry: Mutation<JobsRetryInput, Job>;
   };
