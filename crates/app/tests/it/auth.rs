@@ -187,8 +187,17 @@ fn sessions_go_on_until_a_refresh_token_comes_twice() {
         )
     };
     let second = refresh(&first).expect(200, "refreshToken").json();
-    refresh(&first).expect(401, "UNAUTHENTICATED");
-    refresh(&second).expect(401, "UNAUTHENTICATED");
+    // A second tab of the same browser, at the same moment.
+    let third = refresh(&first).expect(200, "refreshToken").json();
+    // Somebody else, with what was used.
+    let stolen = json!({"refreshToken": first["refreshToken"]}).to_string();
+    let elsewhere = [("content-type", "application/json"), ("user-agent", "another browser")];
+    service
+        .send("POST /api/v1/auth.refresh", &elsewhere, stolen.as_bytes())
+        .expect(401, "UNAUTHENTICATED");
+    for of_the_session in [&second, &third] {
+        refresh(of_the_session).expect(401, "UNAUTHENTICATED");
+    }
 
     for _ in 0..10 {
         let guess = json!({"email": "bob@example.org", "password": "guess"});
