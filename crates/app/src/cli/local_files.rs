@@ -135,7 +135,12 @@ fn is_pattern(name: &Path) -> bool {
 
 fn matches_of(pattern: &Path) -> Result<Vec<PathBuf>, Failure> {
     let text = pattern.to_string_lossy();
-    let matches = glob::glob(&text).map_err(|error| {
+    // As a shell does: `*` stands for no hidden file.
+    let as_a_shell = glob::MatchOptions {
+        require_literal_leading_dot: true,
+        ..glob::MatchOptions::default()
+    };
+    let matches = glob::glob_with(&text, as_a_shell).map_err(|error| {
         Failure::setup(format!("'{text}' is no pattern of file names: {}", error.msg))
             .advice("name the files one by one, or their folder")
     })?;
