@@ -254,7 +254,8 @@ impl Uploads {
         received
     }
 
-    /// What the actor may upload to the course. A file of the same name makes room for the new one.
+    /// What the actor may upload to the course. A file of the same name whose reading has ended makes room for the new
+    /// one.
     async fn limits(&self, actor: Actor, declared: &Declared) -> Result<TierSettings, UploadError> {
         if !actor.role.may_author() {
             return Err(UploadError::Role);
@@ -277,7 +278,7 @@ impl Uploads {
             let listed = document::list_documents(tx, course_id).await?;
             let documents = listed
                 .iter()
-                .filter(|document| document.filename != filename)
+                .filter(|document| document.filename != filename || !document.status.is_settled())
                 .count();
             Ok((limits, documents))
         });

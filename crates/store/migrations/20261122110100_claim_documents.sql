@@ -24,8 +24,9 @@ end $$;
 alter table public.documents add constraint documents_failure
   check ((status = 'failed') = (error_code is not null and error_message is not null));
 
--- Takes room for an upload, as before. Documents of the same name (`name`, where it is known) do not count: they go as
--- soon as the new one is read.
+-- Takes room for an upload, as before. Documents of the same name (`name`, where it is known) that were read, or cannot
+-- be, do not count: they go as soon as the new one is read. Those that wait to be read do, or a name could be used
+-- without end.
 drop function app.reserve_upload(uuid, uuid, uuid, bigint, int, bigint);
 create function app.reserve_upload(
   upload uuid, course uuid, person uuid, size bigint, file_limit int, storage_limit bigint, name text,
@@ -41,7 +42,8 @@ begin
     outcome := 'quota';
   end if;
   files := (select count(*) from public.documents as d
-            where d.course_id = course and (name is null or d.filename <> name))
+            where d.course_id = course
+              and (name is null or d.filename <> name or d.status in ('uploaded', 'processing')))
          + (select count(*) from public.upload_reservations as r where r.course_id = course);
   if files >= file_limit then
     outcome := 'too_many_files';

@@ -65,6 +65,11 @@ impl DocumentStatus {
             Self::Failed => "failed",
         }
     }
+
+    /// Whether its reading has ended, well or not.
+    pub const fn is_settled(self) -> bool {
+        matches!(self, Self::Processed | Self::Failed)
+    }
 }
 
 /// Why a document cannot be read.
@@ -152,8 +157,8 @@ pub async fn reserve_upload(
     reserve(tx, course_id, None, size_bytes, limits).await
 }
 
-/// Like [`reserve_upload`], for an upload whose file name is known: documents of the same name in the course do not count
-/// against the limit of files, because they go when the new one is read.
+/// Like [`reserve_upload`], for an upload whose file name is known: a document of the same name in the course that was
+/// read, or cannot be, does not count against the limit of files, because it goes when the new one is read.
 ///
 /// # Errors
 /// Those of [`reserve_upload`].

@@ -51,6 +51,9 @@ statements! {
     FAIL = "update documents set status = 'failed', claim_token = null, claimed_until = null,
             error_code = $3, error_message = $4
         where id = $1 and claim_token = $2 and status = 'processing'";
+    DELETE_OLDER_FAILURES = "delete from documents o using documents d
+        where d.id = $1 and o.course_id = d.course_id and o.filename = d.filename and o.id < d.id
+            and o.status = 'failed'";
     RELEASE = "update documents set status = 'uploaded', claim_token = null,
             claimed_until = now() + make_interval(secs => $3), attempts = greatest(attempts - 1, 0)
         where id = $1 and claim_token = $2 and status = 'processing'";
@@ -181,7 +184,8 @@ pub async fn finish(tx: &mut SystemTx, claim: &Claim) -> Result<Replaced, StoreE
     Ok(replaced)
 }
 
-/// The document cannot be read. `code` is a stable word, `message` tells the author what to do.
+/// The document cannot be read. `code` is a stable word, `message` tells the author what to do. Earlier tries with a file
+/// of its name that failed, too, are gone; what was read stays.
 ///
 /// # Errors
 /// [`StoreError::LostClaim`] if the document is no longer the caller's.
@@ -193,7 +197,14 @@ pub async fn fail(tx: &mut SystemTx, claim: &Claim, code: &str, message: &str) -
         .bind(to_text(message))
         .execute(tx.connection())
         .await?;
-    held(claim, failed.rows_affected())
+    held(claim, failed.rows_affected())?;
+    sqlx::query(DELETE_OLDER_FAILURES)
+        .bind(claim.document.id.as_uuid())
+        .execute(tx.connection())
+        .await?;
+    // The stage that waits for it looks again.
+    tx.hint(Hint::Jobs);
+    Ok(())
 }
 
 /// Hands the document back, to be claimed again not before `wait` has passed. It costs no attempt.

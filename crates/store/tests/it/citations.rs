@@ -279,21 +279,28 @@ async fn a_replacement_needs_no_place_among_the_files() {
     let world = World::new().await;
     let store = world.store();
     let course = world.course("Files").await.id;
-    upload(store, &world.owner, course, "a.md", b"one").await;
     let reserve = async |filename: Option<&'static str>| {
         store
             .with_tenant(&world.owner, async move |tx| {
                 let mut limits =
                     store::tier::get_tier_settings(tx, domain::organization::Tier::Standard).await?;
                 limits.max_files_per_course = 1;
-                match filename {
-                    Some(name) => document::reserve_replacement(tx, course, name, 3, &limits).await,
-                    None => document::reserve_upload(tx, course, 3, &limits).await,
-                }
+                let reservation = match filename {
+                    Some(name) => document::reserve_replacement(tx, course, name, 3, &limits).await?,
+                    None => document::reserve_upload(tx, course, 3, &limits).await?,
+                };
+                Ok(reservation.id)
             })
             .await
     };
+    let waiting = upload(store, &world.owner, course, "a.md", b"one").await;
+    assert!(
+        reserve(Some("a.md")).await.is_err(),
+        "nothing was read that it could replace"
+    );
+    library::read(store, waiting.document.id, "a.md", &[DEMAND], Language::English).await;
     assert!(reserve(None).await.is_err());
     assert!(reserve(Some("b.md")).await.is_err());
     assert!(reserve(Some("a.md")).await.is_ok());
+    assert!(reserve(Some("a.md")).await.is_err(), "one replacement at a time");
 }

@@ -10,6 +10,7 @@ use store::tier::TierSettings;
 use store::tx::TenantTx;
 use tokio::task::JoinSet;
 
+use crate::library;
 use crate::world::{World, colleague, new_document, upload};
 
 fn limits(files: u32, bytes: u64) -> TierSettings {
@@ -121,6 +122,32 @@ async fn a_course_has_no_more_files_than_it_may() {
         );
     }
     assert_eq!(used(&world).await, 3);
+}
+
+#[tokio::test]
+async fn a_file_that_fails_again_and_again_stands_there_once() {
+    let world = World::new().await;
+    let store = world.store();
+    let course = world.course("Files").await.id;
+    for content in ["one", "two"] {
+        let uploaded = upload(store, &world.owner, course, "a.pdf", content.as_bytes()).await;
+        let claim = library::claimed(store, uploaded.document.id).await;
+        store
+            .with_system(async |tx| store::ingestion::fail(tx, &claim, "malformed", content).await)
+            .await
+            .unwrap();
+    }
+    let listed = store
+        .with_tenant(&world.owner, async |tx| {
+            document::list_documents(tx, course).await
+        })
+        .await
+        .unwrap();
+    let told: Vec<String> = listed
+        .into_iter()
+        .filter_map(|document| document.failure.map(|failure| failure.message))
+        .collect();
+    assert_eq!((told, used(&world).await), (vec!["two".to_owned()], 3));
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use store::document::{Document, get_document};
 use store::embedding::{ContentKey, list_unembedded, save_embeddings};
 use store::ingestion::{self, Claim, ClaimOutcome, Replaced, claim_document};
 
-use crate::world::upload;
+use crate::world::{World, upload};
 
 pub(crate) const LEASE: Duration = Duration::from_mins(1);
 /// The model of the vectors made here.
@@ -140,4 +140,30 @@ pub(crate) async fn parts(store: &Store, id: DocumentId) -> Vec<Chunk> {
         .unwrap();
     chunks.retain(|chunk| chunk.parent_id.is_some());
     chunks
+}
+
+/// A row or more in every table of what is read out of documents, for a course that has lessons.
+pub(crate) async fn fill(world: &World, course: CourseId) {
+    document(
+        world.store(),
+        &world.owner,
+        course,
+        "b.md",
+        &["Demand falls when the price rises."],
+    )
+    .await;
+    for statement in [
+        "insert into document_summaries (organization_id, sha256, text, tokens, method)
+         select organization_id, sha256, 'A short text.', 4, 'verbatim' from document_texts",
+        "insert into removed_texts (organization_id, sha256) select organization_id, sha256 from document_texts",
+        "insert into lesson_citations (lesson_id, block, chunk_id, course_id, organization_id, document_id, filename,
+            heading_path, excerpt)
+         select l.id, 0, c.id, l.course_id, l.organization_id, d.id, d.filename, c.heading_path, c.text
+         from lesson_contents l join documents d on d.course_id = l.course_id
+         join chunks c on c.organization_id = d.organization_id and c.sha256 = d.sha256",
+        "insert into questions (id, organization_id, user_id, course_id)
+         select gen_random_uuid(), organization_id, owner_id, id from courses",
+    ] {
+        world.database.arrange(statement).await.unwrap();
+    }
 }
