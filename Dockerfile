@@ -9,7 +9,9 @@ RUN cargo build --release --locked -p coursewright
 
 FROM debian:bookworm-slim
 RUN apt-get update \
+    # Tesseract and Poppler read images and scanned pages.
     && apt-get install -y --no-install-recommends ca-certificates curl python3 python3-pip \
+        poppler-utils tesseract-ocr tesseract-ocr-rus \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --home-dir /var/lib/coursewright --create-home coursewright
 COPY --from=build /build/target/release/coursewright /usr/local/bin/coursewright
