@@ -1,4 +1,4 @@
-//! Writes a sample course into a folder, in every format: `cargo run -p formats --example sample_html --features sample -- FOLDER`.
+//! Writes sample courses into a folder, in every format: `cargo run -p formats --example sample_html --features sample -- FOLDER`.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use formats::export::{Format, export};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| ".".to_owned()));
     std::fs::create_dir_all(&folder)?;
-    for sample in [Sample::english(), Sample::russian()] {
+    for sample in [Sample::english(), Sample::russian(), Sample::hostile()] {
         for &format in Format::ALL {
             let file = export(format, &sample.view())?;
             let path = folder.join(&file.file_name);

@@ -2,6 +2,7 @@
 
 mod archive;
 mod cartridge;
+mod characters;
 mod cmi5;
 mod epub;
 mod file_name;

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
+use super::characters::is_writable;
 use super::markup;
 use super::prose::{NO_HEADINGS, Place};
 use super::words::Words;
 use super::written::{self, Question, WrittenLesson};
-use super::xml::is_writable;
 use super::{CourseView, ExportError, moodle};
 
 /// Characters that mean something inside a question.

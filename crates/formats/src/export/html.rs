@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use sha2::{Digest, Sha256};
 
 use self::page::CoursePage;
-use super::{CourseView, ExportError};
+use super::{CourseView, ExportError, characters};
 
 mod cited;
 mod grounding;
@@ -34,7 +34,8 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
 /// If the template cannot be filled.
 pub(super) fn render(course: &CourseView<'_>) -> Result<Vec<u8>, ExportError> {
     let page = CoursePage::new(course, &POLICY, STYLE, SCRIPT);
-    page.render().map(String::into_bytes).map_err(ExportError::Html)
+    let text = page.render().map_err(ExportError::Html)?;
+    Ok(characters::writable(text).into_bytes())
 }
 
 /// The hash source of Content Security Policy level 3 for an inlined text.

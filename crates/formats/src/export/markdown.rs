@@ -9,7 +9,7 @@ use serde_json::json;
 use super::prose::{self, NO_HEADINGS, Place};
 use super::sources::{self, LessonSources, Sources};
 use super::words::{self, Words};
-use super::{CourseView, ExportError, inline};
+use super::{CourseView, ExportError, characters, inline};
 
 /// Level of headings inside a lesson's blocks: course 1, section 2, lesson 3, block 4.
 const BODY_HEADING: u8 = 5;
@@ -34,7 +34,7 @@ pub(super) fn render(course: &CourseView<'_>) -> Result<Vec<u8>, ExportError> {
         opening.text(),
         body.text()
     );
-    Ok(file.into_bytes())
+    Ok(characters::writable(file).into_bytes())
 }
 
 /// Blocks of a file, an empty line between them.
@@ -93,7 +93,7 @@ impl Blocks {
 
 fn front_matter(course: &CourseView<'_>) -> String {
     let structure = course.structure;
-    // Every JSON value is a YAML value, so no text can leave its line.
+    // Every JSON value is a YAML value, so no text can leave its line, but where YAML 1.1 sees lines that JSON does not.
     let fields = [
         ("title", json!(structure.course_title)),
         ("description", json!(structure.course_description)),
@@ -107,7 +107,13 @@ fn front_matter(course: &CourseView<'_>) -> String {
     ];
     let lines: Vec<_> = fields
         .iter()
-        .map(|(name, value)| format!("{name}: {value}"))
+        .map(|(name, value)| {
+            let value = value.to_string();
+            let value = value
+                .replace('\u{2028}', "\\u2028")
+                .replace('\u{2029}', "\\u2029");
+            format!("{name}: {value}")
+        })
         .collect();
     format!("---\n{}\n---\n", lines.join("\n"))
 }

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
+use super::characters::is_writable;
 use super::inline::{self, SafeHtml};
 use super::prose::{self, Place};
-use super::xml::is_writable;
 
 /// Well-formed, sanitised markup: also valid where HTML is expected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

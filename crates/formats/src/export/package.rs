@@ -8,7 +8,7 @@ use super::markup::{self, Markup};
 use super::reading::{self, Medium};
 use super::words::Words;
 use super::written::{WrittenLesson, WrittenSection};
-use super::{CourseView, ExportError};
+use super::{CourseView, ExportError, characters};
 
 /// The share of right answers with which a quiz is passed. Our own figure: of three questions two are not enough, of
 /// four three are.
@@ -93,7 +93,7 @@ pub(super) fn add_pages(
                 reading::lesson(course, lesson, Medium::Interactive)?,
             )
         };
-        archive.add(page_path(lesson), page.render().map_err(ExportError::Html)?);
+        archive.add(page_path(lesson), page.text()?);
     }
     Ok(())
 }
@@ -111,15 +111,17 @@ pub(super) fn add_texts(
     archive.add(STYLE_PATH, STYLE);
     for lesson in sections.iter().flat_map(|section| &section.lessons) {
         let page = LessonPage::quiet(course, lesson, reading::lesson(course, lesson, Medium::Text)?);
-        archive.add(
-            format!("{folder}/{}", page_path(lesson)),
-            page.render().map_err(ExportError::Html)?,
-        );
+        archive.add(format!("{folder}/{}", page_path(lesson)), page.text()?);
     }
     Ok(())
 }
 
 impl<'a> LessonPage<'a> {
+    /// The file.
+    fn text(&self) -> Result<String, ExportError> {
+        self.render().map(characters::writable).map_err(ExportError::Html)
+    }
+
     /// A page without scripts, one folder below the package's.
     fn quiet(course: &CourseView<'a>, lesson: &'a WrittenLesson<'a>, reading: Markup) -> Self {
         let language = course.inputs.language;

@@ -38,7 +38,7 @@ pub(super) struct Question<'a> {
 /// An answer to choose.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct QuestionOption<'a> {
-    /// `A`, `B`, `C` ...
+    /// `A`, `B`, `C` ..., after `Z` from `a` on: identifiers of QTI take letters only.
     pub letter: char,
     pub text: &'a str,
     pub is_right: bool,
@@ -135,7 +135,7 @@ pub(super) fn questions(content: &LessonContent) -> Vec<Question<'_>> {
             let options: Vec<_> = question
                 .options
                 .iter()
-                .zip('A'..)
+                .zip(('A'..='Z').chain('a'..='z'))
                 .zip(0_u32..)
                 .map(|((text, letter), index)| QuestionOption {
                     letter,

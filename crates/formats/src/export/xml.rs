@@ -6,6 +6,7 @@ use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
 use super::ExportError;
+use super::characters::writable;
 use super::markup::Markup;
 
 /// The namespace of XML Schema's own attributes, for `xsi:schemaLocation`.
@@ -101,15 +102,6 @@ impl Element {
         }
         writer.write_event(Event::End(BytesEnd::new(self.name.as_ref())))
     }
-}
-
-/// The characters that XML 1.0 can hold at all (production `Char`), even escaped.
-pub(super) const fn is_writable(letter: char) -> bool {
-    matches!(letter, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
-}
-
-fn writable(text: &str) -> String {
-    text.chars().filter(|&letter| is_writable(letter)).collect()
 }
 
 #[cfg(test)]

@@ -129,7 +129,7 @@ fn elements(path: &str, xml: &str) -> Vec<(String, BTreeMap<String, String>)> {
     }
     assert_eq!(depth, 0, "{path}: not everything is closed");
     assert!(
-        xml.chars().all(crate::export::xml::is_writable),
+        xml.chars().all(crate::export::characters::is_writable),
         "{path}: a character that XML cannot hold"
     );
     elements
@@ -164,7 +164,7 @@ fn packages_have_golden_files() {
 
 #[test]
 fn every_file_of_markup_is_well_formed() {
-    for sample in samples().into_iter().chain([hostile(), arabic()]) {
+    for sample in samples().into_iter().chain([Sample::hostile(), arabic()]) {
         let view = sample.view();
         for (format, files) in all_packages(&view) {
             for (path, text) in files {
@@ -235,7 +235,7 @@ fn without_declaration(text: &str) -> &str {
 
 #[test]
 fn hostile_texts_are_inert_in_pages_of_packages() {
-    let sample = hostile();
+    let sample = Sample::hostile();
     let view = sample.view();
     for (format, files) in all_packages(&view) {
         for (path, text) in files.iter().filter(|(path, _)| path.ends_with("html")) {
@@ -291,7 +291,7 @@ fn pages_that_run_scripts_allow_no_others() {
 
 #[test]
 fn hostile_questions_stay_single_questions_in_gift() {
-    let sample = hostile();
+    let sample = Sample::hostile();
     let view = sample.view();
     // A category is its line, whatever stands in it.
     let gift: String = text(Format::Gift, &view)
