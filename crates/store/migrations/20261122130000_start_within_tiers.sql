@@ -201,7 +201,7 @@ begin
     return;
   end if;
 
-  select kind = 'whole' and exists (select from public.documents as d where d.course_id = course and d.status <> 'failed'),
+  select kind = 'whole' and exists (select from public.documents as d where d.course_id = course),
     (select count(*) from public.generations as g
      where g.user_id = person and g.id <> wanted_id and g.status not in ('completed', 'failed', 'cancelled'))
   into with_documents, user_active;

@@ -193,11 +193,12 @@ pub async fn list_jobs(
     before: Option<JobId>,
     limit: u32,
 ) -> Result<Vec<JobRow>, StoreError> {
+    let organization = filter.organization.or_else(|| tx.only_tenant());
     let rows: Vec<Row> = sqlx::query_as(LIST_JOBS)
         .bind(filter.state.map(JobState::as_str))
         .bind(filter.stage.map(Stage::as_str))
         .bind(filter.course.map(CourseId::as_uuid))
-        .bind(filter.organization.map(OrganizationId::as_uuid))
+        .bind(organization.map(OrganizationId::as_uuid))
         .bind(before.map(JobId::as_uuid))
         .bind(i64::from(limit))
         .bind(filter.tier.map(Tier::as_str))
@@ -214,6 +215,7 @@ pub async fn list_queues(
     tx: &mut TenantTx,
     organization: Option<OrganizationId>,
 ) -> Result<Vec<QueueRow>, StoreError> {
+    let organization = organization.or_else(|| tx.only_tenant());
     let rows: Vec<CountRow> = sqlx::query_as(LIST_QUEUES)
         .bind(organization.map(OrganizationId::as_uuid))
         .fetch_all(tx.connection())

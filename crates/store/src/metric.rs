@@ -214,11 +214,12 @@ pub async fn list_metrics(
         .severity
         .map(|severity| to_json(&severity, "severity"))
         .transpose()?;
+    let organization = filter.organization_id.or_else(|| tx.only_tenant());
     let rows: Vec<MetricRow> = sqlx::query_as(LIST_METRICS)
         .bind(event.as_ref().and_then(Value::as_str))
         .bind(severity.as_ref().and_then(Value::as_str))
         .bind(filter.since)
-        .bind(filter.organization_id.map(OrganizationId::as_uuid))
+        .bind(organization.map(OrganizationId::as_uuid))
         .bind(before)
         .bind(i64::from(limit))
         .fetch_all(tx.connection())

@@ -62,6 +62,8 @@ statements! {
             and (lease_until < now() or $2) and ($1::uuid is null or worker_id = $1)
             order by position for update skip locked)
         returning id, organization_id, user_id, course_id, generation_id, stage, state = 'dead' as is_dead, attempt";
+    COMPLETE_LAUNCH = "select update_course_progress(id, 1, 'completed', $2) from courses
+        where id = $1 and generation_progress #>> '{steps,0,status}' is distinct from 'completed'";
     INSERT_JOB = "insert into jobs (id, organization_id, user_id, course_id, generation_id, stage, priority, position)
         select $1, g.organization_id, g.user_id, g.course_id, g.id, $3, $4,
             coalesce((select min(j.position) from jobs j where j.generation_id = g.id), nextval('jobs_position'))
@@ -354,6 +356,13 @@ async fn rescue(
                 details: None,
             };
             generation::lifecycle::set_failed(tx, &job, &failure).await?;
+        } else {
+            // A start completes the first step itself; what another program has enqueued may lack it (service 4.5).
+            sqlx::query(COMPLETE_LAUNCH)
+                .bind(job.course_id.as_uuid())
+                .bind(generation::start::MESSAGE)
+                .execute(tx.connection())
+                .await?;
         }
         rescued.push(Rescued {
             job_id,

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::user::Actor;
+use domain::id::OrganizationId;
+use domain::user::{Actor, Role};
 use sqlx::postgres::{PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, Connection, Postgres, Transaction};
 
@@ -168,6 +169,12 @@ impl TenantTx {
             vectors,
             ids,
         })
+    }
+
+    /// The one tenant whose rows can be seen; `None` for superadmins, who see those of all. To be bound by statements that
+    /// list: row-level security hides the others in any case, but the planner does not know how many they are.
+    pub(crate) fn only_tenant(&self) -> Option<OrganizationId> {
+        (self.actor.role != Role::Superadmin).then_some(self.actor.organization_id)
     }
 
     /// On whose behalf it acts.

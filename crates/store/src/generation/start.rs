@@ -39,7 +39,7 @@ pub async fn make_places(tx: &mut SystemTx, global_limit: u32) -> Result<(), Sto
 }
 
 /// What is written as the message of the first step (service 4.2).
-const MESSAGE: &str = "Инициализация завершена";
+pub(crate) const MESSAGE: &str = "Инициализация завершена";
 
 /// Starts a generation as [`super::lifecycle::start_generation`] does, within the terms of the actor's tier as they are
 /// in the database: as many at once as it allows one user (`user_limit` is not looked at), a budget of at most what the

@@ -5,11 +5,13 @@ use domain::generation::GenerationStatus;
 use domain::organization::Tier;
 use domain::stage::Stage;
 use domain::user::{Actor, Role};
+use store::alert::count_batches;
 use store::error::StoreError;
 use store::generation::lifecycle::GenerationLimits;
 use store::generation::{self, CancelOutcome, Failure, lifecycle};
 use store::job::{self, JobFilter, JobState};
 use store::metric::{self, Event, MetricFilter, NewMetric, Severity};
+use store::model_call::{ACCEPTED, insert_calls};
 use store::statistics::{self, CostGroup};
 use store::{audit, model_call, worker};
 
@@ -375,6 +377,45 @@ async fn durations_are_learnt_from_what_was_completed() {
     assert!((analysis.median_seconds - 10.0).abs() < 0.01, "{analysis:?}");
     assert!(durations.iter().all(|duration| duration.status.is_active()));
     assert_eq!((ends.completed, ends.all), (2, 2));
+}
+
+#[tokio::test]
+async fn batches_succeed_whose_answers_were_accepted() {
+    let world = World::new().await;
+    let store = world.store();
+    let worker = world.worker().await;
+    world.started().await;
+    let claimed = world.bring_to(&worker, Stage::Structure).await;
+    let calls = [
+        call(&claimed, 0, 1, "rule_broken"),
+        call(&claimed, 1, 1, "rule_broken"),
+        call(&claimed, 1, 2, ACCEPTED),
+        call(&claimed, 2, 1, "rule_broken"),
+    ];
+    let counted = async || {
+        let counting = store.with_system(async |tx| count_batches(tx, long_ago()).await);
+        let batches = counting.await.unwrap();
+        (batches.accepted, batches.all)
+    };
+    store
+        .with_system(async |tx| insert_calls(tx, &calls).await)
+        .await
+        .unwrap();
+    assert_eq!(
+        counted().await,
+        (0, 0),
+        "a batch of an active generation may still succeed"
+    );
+    let failure = Failure {
+        code: "LLM_ERROR".to_owned(),
+        message: "no answer".to_owned(),
+        details: None,
+    };
+    store
+        .with_system(async |tx| lifecycle::fail_generation(tx, &claimed.lease, &claimed.job, &failure).await)
+        .await
+        .unwrap();
+    assert_eq!(counted().await, (1, 2));
 }
 
 #[tokio::test]

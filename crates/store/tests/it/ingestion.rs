@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::id::{CourseId, DocumentId};
 use domain::language::Language;
+use domain::stage::Stage;
 use domain::user::Role;
 use store::chunk::{self, chunk_id, save_text};
 use store::document::{self, DocumentStatus};
@@ -263,6 +264,10 @@ async fn a_document_that_cannot_be_read_says_why_and_can_be_tried_again() {
         (failure.code.as_str(), failure.message.as_str()),
         ("encrypted", "Remove the password.")
     );
+    // A generation does not go on as if there were no document: its first stage tells what is wrong with it.
+    let started = world.start(course).await.unwrap();
+    assert_eq!(started.stage, Stage::DocumentProcessing);
+    assert!(world.reload(course).await.progress.has_documents);
     store
         .with_system(async |tx| ingestion::reopen(tx, id).await)
         .await

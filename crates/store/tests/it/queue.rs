@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use domain::generation::GenerationStatus;
+use domain::generation::{GenerationStatus, StepStatus};
 use domain::id::{GenerationId, JobId, WorkerId};
 use domain::organization::Tier;
 use domain::stage::Stage;
@@ -259,6 +259,28 @@ async fn a_job_that_kills_its_workers_is_given_up() {
             "orphaned_job_recovery",
             "retry_exhausted"
         ]
+    );
+}
+
+#[tokio::test]
+async fn taking_a_job_over_completes_a_launch_that_is_missing() {
+    let world = World::new().await;
+    let (course, _) = world.started().await;
+    let claimed = world.claim(&world.worker().await).await.expect("the job waits");
+    sqlx::query(
+        "update courses set generation_progress = generation_progress || '{\"percentage\": 10, \"message\": \"...\"}'
+            || jsonb_build_object('steps', jsonb_set(generation_progress -> 'steps', '{0,status}', '\"in_progress\"'))",
+    )
+    .execute(&mut world.superuser().await)
+    .await
+    .unwrap();
+    expire(&world, claimed.lease.job_id).await;
+    assert_eq!(rescue(&world).await.len(), 1);
+    let progress = world.reload(course.id).await.progress;
+    assert_eq!(progress.steps[0].status, StepStatus::Completed);
+    assert_eq!(
+        (progress.percentage, progress.message.as_str()),
+        (20, "Инициализация завершена")
     );
 }
 
