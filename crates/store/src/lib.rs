@@ -29,6 +29,7 @@ pub mod model_call;
 pub mod organization;
 pub mod question;
 pub mod queue;
+mod reach;
 pub mod search;
 pub mod secret;
 pub mod session;
@@ -59,6 +60,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection};
 use cluster::{Cluster, ClusterConfig, StartObserver, StartStep};
 use error::StoreError;
 use hint::{Channel, Hint, HintSender, Listener};
+use reach::Reach;
 use stable::StableIds;
 use tx::{SystemTx, TenantTx};
 use vector::{VectorSearch, Vectors};
@@ -94,6 +96,7 @@ pub struct Store {
     system: PgPool,
     options: PgConnectOptions,
     hints: HintSender,
+    reach: Reach,
     vectors: Arc<Vectors>,
     cluster: Option<Cluster>,
 }
@@ -161,6 +164,7 @@ impl Store {
             tenant,
             system,
             hints: HintSender::start(&options),
+            reach: Reach::new(options.clone()),
             options,
             vectors,
             cluster,
@@ -190,14 +194,14 @@ impl Store {
     }
 
     async fn tenant_try(&self, actor: &Actor, ids: &StableIds) -> Result<TenantTx, StoreError> {
-        TenantTx::begin(
+        let begun = TenantTx::begin(
             &self.tenant,
             &self.hints,
             actor,
             ids.again(),
             Arc::clone(&self.vectors),
-        )
-        .await
+        );
+        self.unless_lost(begun).await
     }
 
     /// A transaction of the program itself.
@@ -205,7 +209,20 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if no connection can be had.
     pub async fn system(&self) -> Result<SystemTx, StoreError> {
-        SystemTx::begin(&self.system, &self.hints, Arc::clone(&self.vectors)).await
+        let begun = SystemTx::begin(&self.system, &self.hints, Arc::clone(&self.vectors));
+        self.unless_lost(begun).await
+    }
+
+    /// What comes of `begun`, unless the server lets nobody in.
+    async fn unless_lost<T>(
+        &self,
+        begun: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        tokio::select! {
+            biased;
+            begun = begun => begun,
+            error = self.reach.is_lost() => Err(error.into()),
+        }
     }
 
     /// Runs `work` in a transaction on behalf of `actor` and commits it. When transactions meet or the connection
@@ -264,7 +281,11 @@ impl Store {
 
     /// Whether the database answers, for health checks.
     pub async fn is_ready(&self) -> bool {
-        tx::answers(&self.system).await
+        tokio::select! {
+            biased;
+            is_ready = tx::answers(&self.system) => is_ready,
+            _ = self.reach.is_lost() => false,
+        }
     }
 
     /// The private cluster, when it is used.

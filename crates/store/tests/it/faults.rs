@@ -30,7 +30,7 @@ struct Proxy {
     folder: tempfile::TempDir,
     /// Requests until the cut; negative: never.
     left: Arc<AtomicI64>,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Proxy {
@@ -47,11 +47,12 @@ impl Proxy {
                 connections.spawn(relay(client, upstream, cut, Arc::clone(&counter)));
             }
         });
-        Self {
-            folder,
-            left,
-            _tasks: tasks,
-        }
+        Self { folder, left, tasks }
+    }
+
+    /// Refuses connections from now on, and ends those that there are.
+    async fn refuse(&mut self) {
+        self.tasks.shutdown().await;
     }
 
     /// Cuts at the request with this number from now, from 0.
@@ -328,4 +329,22 @@ async fn a_course_whose_commit_was_not_heard_of_is_not_made_twice() {
         }
     }
     panic!("the transaction never got through");
+}
+
+/// A pool would wait for a server that refuses connections as long as for a busy one, and with four tries longer than a
+/// request may take.
+#[tokio::test]
+async fn a_server_that_lets_nobody_in_is_told_at_once() {
+    let world = World::new().await;
+    let mut proxy = Proxy::start(world.database.socket(), Cut::BeforeRequest);
+    let store = world.database.open_through(proxy.folder.path()).await.unwrap();
+    assert!(store.is_ready().await);
+    proxy.refuse().await;
+    assert!(!store.is_ready().await);
+    let refused = store.tenant(&world.owner).await.unwrap_err();
+    assert!(refused.is_transient(), "{refused:?}");
+    let StoreError::Database(sqlx::Error::Io(cause)) = refused else {
+        panic!("it was waited for a connection: {refused:?}");
+    };
+    assert_eq!(cause.kind(), std::io::ErrorKind::NotConnected);
 }
