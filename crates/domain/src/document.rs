@@ -96,6 +96,23 @@ pub fn searchable(heading_path: &[String], text: &str) -> String {
     }
 }
 
+/// The first words of a chunk's text or of their beginning, as a citation shows them: on one line, whole words, without
+/// the marks of headings. What is cut off is shown by an ellipsis, so that nobody takes a part for the whole.
+pub fn excerpt(text: &str) -> String {
+    let line: Vec<&str> = text
+        .split_whitespace()
+        .filter(|word| !word.trim_matches('#').is_empty())
+        .collect();
+    let line = line.join(" ");
+    // The database keeps the beginning alone: a text of that length was cut there.
+    if text.chars().count() < EXCERPT_CHARACTERS {
+        return line;
+    }
+    let kept: String = line.chars().take(EXCERPT_CHARACTERS - 2).collect();
+    let end = kept.rfind(' ').unwrap_or(kept.len());
+    format!("{} …", kept[..end].trim_end())
+}
+
 /// A chunk that a course cites, as readers see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -121,3 +138,26 @@ pub struct CitedSource {
 
 /// Characters of a chunk that a citation shows. Our own figure: three lines of a page.
 pub const EXCERPT_CHARACTERS: usize = 280;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excerpt_is_whole_words_and_says_where_it_is_cut() {
+        assert_eq!(
+            excerpt("### Price Floors\n\nThey keep\nprices high."),
+            "Price Floors They keep prices high."
+        );
+        let long = "Цены растут вместе со спросом. ".repeat(20);
+        let shown = excerpt(&long);
+        assert!(shown.chars().count() <= EXCERPT_CHARACTERS, "{shown}");
+        assert!(
+            shown.ends_with("спросом. …") || shown.ends_with("растут …"),
+            "{shown}"
+        );
+        let beginning: String = long.chars().take(EXCERPT_CHARACTERS).collect();
+        assert_eq!(excerpt(&beginning), shown);
+        assert_eq!(excerpt(&"x".repeat(400)).chars().count(), EXCERPT_CHARACTERS);
+    }
+}

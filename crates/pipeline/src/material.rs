@@ -4,12 +4,13 @@ use domain::analysis::ContentStrategy;
 use domain::id::DocumentId;
 use domain::language::Language;
 use minijinja::Value;
-use store::chunk::{Chunk, StoredText, find_text};
+use store::chunk::{Chunk, StoredText, find_text, list_document_chunks};
 use store::document::{Document, DocumentStatus, list_documents};
 use store::summary::list_summaries;
 
 use crate::context::Run;
 use crate::error::PipelineError;
+use crate::sources::has_usable;
 use crate::transaction::in_system;
 use crate::vars::vars;
 
@@ -50,6 +51,9 @@ pub(crate) struct SourceDocument {
     pub(crate) outline: Vec<Heading>,
     /// What it says, in short; `None` before it is summarised.
     pub(crate) summary: Option<String>,
+    /// Whether a course in the run's language can be written from it: it is in that language, or some of it is technical
+    /// (generation 3.1).
+    pub(crate) is_usable: bool,
 }
 
 /// A heading of a document.
@@ -66,7 +70,7 @@ pub(crate) struct UnreadableDocument {
     pub(crate) id: DocumentId,
     /// What its author calls it.
     pub(crate) name: String,
-    /// Why, and what to do.
+    /// Why, and what to do, without the name.
     pub(crate) problem: String,
 }
 
@@ -86,18 +90,24 @@ impl Material {
             let summaries = list_summaries(tx, course).await?;
             Ok((documents, texts, summaries))
         })?;
+        let language = run.language();
         let mut material = Self::default();
         for (document, text) in documents.into_iter().zip(texts) {
             match (document.status, text) {
-                (DocumentStatus::Failed, _) => material.unreadable.push(unreadable(document)),
+                (DocumentStatus::Failed, _) => material.unreadable.push(UnreadableDocument::of(document)),
                 (DocumentStatus::Processed, Some(text)) => {
                     let summary = summaries
                         .iter()
                         .find(|summary| summary.document_id == document.id);
                     let summary = summary.map(|summary| summary.text.clone());
-                    material
-                        .documents
-                        .push(SourceDocument::of(document, text, summary));
+                    let mut document = SourceDocument::of(document, text, summary);
+                    if !document.is_in(language) {
+                        let id = document.id;
+                        let chunks = in_system!(run.store(), |tx| list_document_chunks(tx, id).await)?;
+                        let texts = chunks.iter().map(|chunk| chunk.text.as_str());
+                        document.is_usable = has_usable(texts, language);
+                    }
+                    material.documents.push(document);
                 }
                 // Not read yet: the stage that reads documents waits for them.
                 (DocumentStatus::Uploaded | DocumentStatus::Processing | DocumentStatus::Processed, _) => {}
@@ -111,11 +121,30 @@ impl Material {
         self.documents.is_empty()
     }
 
-    /// Tokens of all documents.
-    pub(crate) fn tokens(&self) -> u32 {
+    /// Those that say what the course teaches, each content once: a plan must not rest on what no lesson can cite.
+    pub(crate) fn teaching(&self) -> impl Iterator<Item = &SourceDocument> {
+        let is_copy = |place: usize, document: &SourceDocument| {
+            self.documents
+                .iter()
+                .take(place)
+                .any(|earlier| earlier.sha256 == document.sha256)
+        };
         self.documents
             .iter()
+            .enumerate()
+            .filter(move |(place, document)| document.is_usable && !is_copy(*place, document))
+            .map(|(_, document)| document)
+    }
+
+    /// Tokens of what says what the course teaches.
+    pub(crate) fn tokens(&self) -> u32 {
+        self.teaching()
             .fold(0, |sum, document| sum.saturating_add(document.tokens))
+    }
+
+    /// The part of `tokens` that each document gets.
+    fn share_of(&self, tokens: u32) -> u32 {
+        tokens / u32::try_from(self.teaching().count()).unwrap_or(u32::MAX).max(1)
     }
 
     /// What is done with the documents where the author leaves it open; `None` where they are too short to decide it.
@@ -133,14 +162,12 @@ impl Material {
         })
     }
 
-    /// The documents as prompts show them, in at most `tokens` (the model's own, counted by `count`); every document
+    /// What teaches, as prompts show it, in at most `tokens` (the model's own, counted by `count`); every document
     /// gets an equal share, and a summary that is longer than its share ends at a sentence. An empty list without
     /// documents.
     pub(crate) fn digest(&self, tokens: u32, count: &dyn Fn(&str) -> u32) -> Vec<Value> {
-        let documents = u32::try_from(self.documents.len()).unwrap_or(u32::MAX).max(1);
-        let share = tokens / documents;
-        self.documents
-            .iter()
+        let share = self.share_of(tokens);
+        self.teaching()
             .map(|document| {
                 let headings = document.shown_headings(share / 2, count);
                 let used: u32 = headings.iter().map(|heading| count(heading)).sum();
@@ -153,10 +180,8 @@ impl Material {
 
     /// Names and headings alone, as [`Material::digest`] gives them.
     pub(crate) fn outlines(&self, tokens: u32, count: &dyn Fn(&str) -> u32) -> Vec<Value> {
-        let documents = u32::try_from(self.documents.len()).unwrap_or(u32::MAX).max(1);
-        let share = tokens / documents;
-        self.documents
-            .iter()
+        let share = self.share_of(tokens);
+        self.teaching()
             .map(|document| {
                 let headings = document.shown_headings(share, count);
                 vars! { name => document.title_or_name(), headings, summary => "" }
@@ -180,6 +205,7 @@ impl SourceDocument {
             tokens: text.tokens,
             outline: outline.collect(),
             summary,
+            is_usable: true,
         }
     }
 
@@ -222,14 +248,22 @@ impl SourceDocument {
     }
 }
 
-fn unreadable(document: Document) -> UnreadableDocument {
-    let problem = document
-        .failure
-        .map_or_else(String::new, |failure| failure.message);
-    UnreadableDocument {
-        id: document.id,
-        name: document.filename,
-        problem,
+impl UnreadableDocument {
+    fn of(document: Document) -> Self {
+        let message = document
+            .failure
+            .map_or_else(String::new, |failure| failure.message);
+        // Messages begin with the file's name where they stand alone.
+        let problem = message
+            .strip_prefix(&document.filename)
+            .and_then(|rest| rest.strip_prefix(": "))
+            .unwrap_or(&message)
+            .to_owned();
+        Self {
+            id: document.id,
+            name: document.filename,
+            problem,
+        }
     }
 }
 
@@ -299,12 +333,13 @@ pub(crate) mod samples {
         SourceDocument {
             id: DocumentId::generate(),
             name: name.to_owned(),
-            sha256: String::new(),
+            sha256: format!("of {name}"),
             title: None,
             language: Some(Language::English),
             tokens: 2000,
             outline: headings.collect(),
             summary: Some("It says this. It says that.".to_owned()),
+            is_usable: true,
         }
     }
 }
@@ -322,7 +357,9 @@ mod tests {
     fn strategy_follows_what_the_documents_hold() {
         let check = |documents: usize, lesson_words: usize, expected: Option<ContentStrategy>| {
             let material = Material {
-                documents: vec![document("a", ""); documents],
+                documents: (0..documents)
+                    .map(|number| document(&number.to_string(), ""))
+                    .collect(),
                 unreadable: Vec::new(),
             };
             assert_eq!(material.strategy(lesson_words), expected);
@@ -356,6 +393,21 @@ mod tests {
         check(12, 2, "It says this. It says that.");
         check(8, 1, "It says this. It says that.");
         check(5, 1, "It says this.");
+    }
+
+    #[test]
+    fn copies_and_documents_that_cannot_be_cited_plan_nothing() {
+        let mut copy = document("copy.md", "# One");
+        copy.sha256 = document("a.md", "").sha256;
+        let mut foreign = document("foreign.md", "# Two");
+        foreign.is_usable = false;
+        let material = Material {
+            documents: vec![document("a.md", "# One"), copy, foreign],
+            unreadable: Vec::new(),
+        };
+        assert_eq!(material.tokens(), 2000);
+        assert_eq!(material.digest(100, &words).len(), 1);
+        assert_eq!(material.outlines(100, &words).len(), 1);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use domain::language::Language;
 use domain::limits;
 
+pub(crate) use self::headings::teaches_nothing;
 use self::headings::{Node, tree};
 use crate::context::Run;
 use crate::material::Material;
@@ -53,8 +54,7 @@ pub(crate) fn of(run: &Run, material: &Material) -> Option<Vec<OutlineSection>> 
 /// is the author's number of sections: the plan has at most as many.
 fn plan(material: &Material, language: Language, wished: Option<usize>) -> Option<Vec<OutlineSection>> {
     let documents: Vec<Node> = material
-        .documents
-        .iter()
+        .teaching()
         .filter(|document| document.is_in(language))
         .map(|document| tree(document.title_or_name(), &document.outline))
         .collect();

@@ -1,6 +1,6 @@
 //! What the documents of a course say to a subject: hybrid search over several questions, within a budget of tokens.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use domain::id::{ChunkId, CourseId, DocumentId};
 use domain::user::Actor;
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Services;
 use crate::error::PipelineError;
+use crate::outline::teaches_nothing;
 use crate::transaction::in_system;
 
 /// The constant of reciprocal rank fusion, over the questions as in the search.
@@ -213,9 +214,11 @@ async fn find(
     Ok(all)
 }
 
-/// One ranking of all questions' hits, each chunk once, without copies, within the limits.
+/// One ranking of all questions' hits, each chunk once, without copies, within the limits. What answers one question best
+/// comes before what answers several a little: else texts that say something to everything would hide it.
 fn choose(hits: Vec<Vec<Hit>>, options: &RetrieveOptions<'_>) -> Vec<Retrieved> {
     let mut found: HashMap<ChunkId, Retrieved> = HashMap::new();
+    let mut best: HashSet<ChunkId> = HashSet::new();
     for hits in hits {
         let mut seen = Vec::new();
         for hit in hits {
@@ -223,8 +226,11 @@ fn choose(hits: Vec<Vec<Hit>>, options: &RetrieveOptions<'_>) -> Vec<Retrieved> 
                 (Piece::Large, Some(parent)) => parent,
                 (Piece::Large, None) | (Piece::Small, _) => hit.chunk,
             };
-            if seen.contains(&chunk.id) {
+            if seen.contains(&chunk.id) || teaches_nothing(&chunk.text) {
                 continue;
+            }
+            if seen.is_empty() {
+                best.insert(chunk.id);
             }
             seen.push(chunk.id);
             let rank = seen.len() as f64;
@@ -239,9 +245,9 @@ fn choose(hits: Vec<Vec<Hit>>, options: &RetrieveOptions<'_>) -> Vec<Retrieved> 
     }
     let mut found: Vec<Retrieved> = found.into_values().collect();
     found.sort_by(|one, other| {
-        other
-            .score
-            .total_cmp(&one.score)
+        best.contains(&other.chunk.id)
+            .cmp(&best.contains(&one.chunk.id))
+            .then(other.score.total_cmp(&one.score))
             .then(one.chunk.id.cmp(&other.chunk.id))
     });
     let mut left = options.max_tokens;
@@ -296,26 +302,28 @@ mod tests {
     }
 
     #[test]
-    fn what_several_questions_find_comes_first_and_the_budget_holds() {
+    fn the_best_of_each_question_comes_first_then_what_several_find_and_the_budget_holds() {
         let one = chunk("Demand falls when the price rises", 400, None);
         let two = chunk("Supply rises with the price of the good", 300, None);
         let three = chunk("Loops repeat a block of code", 200, None);
+        let four = chunk("Lists keep values in their order", 100, None);
         let hits = vec![
-            vec![hit(&one, None), hit(&two, None)],
-            vec![hit(&three, None), hit(&two, None)],
+            vec![hit(&one, None), hit(&four, None), hit(&two, None)],
+            vec![hit(&three, None), hit(&two, None), hit(&one, None)],
         ];
         let options = RetrieveOptions::default();
+        let bare = chunk("Review Questions\n\nProblems", 5, None);
+        assert_eq!(choose(vec![vec![hit(&bare, None)]], &options), []);
         let all = choose(hits.clone(), &options);
-        assert_eq!(all[0].chunk.id, two.id);
-        assert_eq!(all.len(), 3);
+        assert_eq!(ids(&all), [one.id, three.id, two.id, four.id]);
         let tight = RetrieveOptions {
             max_tokens: 550,
             ..options
         };
         assert_eq!(
             ids(&choose(hits, &tight)),
-            [two.id, three.id],
-            "400 tokens do not fit beside 300"
+            [one.id, four.id],
+            "neither 200 nor 300 tokens fit beside 400"
         );
     }
 

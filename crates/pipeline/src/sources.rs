@@ -21,14 +21,14 @@ use crate::transaction::in_system;
 use crate::vars::vars;
 use crate::wording::folded;
 
-pub(crate) use language::is_usable;
+pub(crate) use language::{has_usable, is_usable};
 
 /// Pieces for a section of the structure: from 20 to 30 are enough to see what it can teach.
 pub(crate) const SECTION_PIECES: usize = 30;
 /// Pieces for a lesson: from 5 to 10 are what a lesson of a quarter of an hour can say.
 pub(crate) const LESSON_PIECES: usize = 10;
-/// Tokens around a piece: its tag, document and headings.
-const TOKENS_AROUND: u32 = 40;
+/// Tokens of the tag around a piece, beside its document and headings.
+const TOKENS_AROUND: u32 = 20;
 /// More are searched for than are used: some are in another language.
 const SPARE: usize = 2;
 /// Words shorter than this do not tell what a sentence is about.
@@ -91,7 +91,9 @@ impl Sources {
                 log_skipped(run, &piece);
                 continue;
             }
-            let tokens = run.models().count_tokens(wanted.work, 0, &piece.chunk.text) + TOKENS_AROUND;
+            let count = |text: &str| run.models().count_tokens(wanted.work, 0, text);
+            let place = place(&piece.chunk);
+            let tokens = count(&piece.chunk.text) + count(&piece.document) + count(&place) + TOKENS_AROUND;
             if tokens > left {
                 continue;
             }
@@ -129,7 +131,7 @@ impl Sources {
             vars! {
                 label => source.label,
                 document => source.document,
-                place => source.chunk.heading_path.join(" › "),
+                place => place(&source.chunk),
                 text => source.chunk.text,
             }
         });
@@ -154,6 +156,11 @@ impl Sources {
         }
         (ids, unknown)
     }
+}
+
+/// The headings that a chunk stands under.
+fn place(chunk: &Chunk) -> String {
+    chunk.heading_path.join(" › ")
 }
 
 /// A prompt with the pieces that fit beside the rest of it: at most min(40 000, 90 000 - the rest) tokens in the stated
@@ -280,15 +287,15 @@ pub(crate) async fn cite(
     Ok(())
 }
 
-/// The text without labels in brackets: readers see the sources, not our names for them.
-pub(crate) fn without_labels(text: &str) -> String {
+/// The text without the labels of `sources` sources in brackets: readers see the sources, not our names for them.
+pub(crate) fn without_labels(text: &str, sources: usize) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find(['[', '(']) {
         let close = if rest[start..].starts_with('[') { ']' } else { ')' };
         let inside_from = start + 1;
         let inside = rest[inside_from..].split_once(close);
-        if let Some((_, after)) = inside.filter(|(inside, _)| is_labels(inside)) {
+        if let Some((_, after)) = inside.filter(|(inside, _)| is_labels(inside, sources)) {
             kept.push_str(rest[..start].trim_end_matches(' '));
             rest = after;
         } else {
@@ -301,8 +308,8 @@ pub(crate) fn without_labels(text: &str) -> String {
     kept
 }
 
-/// Whether a text between brackets is labels alone: `S1`, `S1, S3`.
-fn is_labels(inside: &str) -> bool {
+/// Whether a text between brackets is labels of `sources` sources alone: `S1`, `S1, S3`.
+fn is_labels(inside: &str, sources: usize) -> bool {
     let mut parts = inside
         .split([',', ';', ' '])
         .filter(|part| !part.is_empty())
@@ -310,7 +317,8 @@ fn is_labels(inside: &str) -> bool {
     parts.peek().is_some()
         && parts.all(|part| {
             part.strip_prefix('S')
-                .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+                .and_then(|number| number.parse().ok())
+                .is_some_and(|number: usize| (1..=sources).contains(&number))
         })
 }
 
@@ -353,7 +361,7 @@ mod tests {
 
     #[test]
     fn labels_are_taken_out_of_texts_and_other_brackets_stay() {
-        let check = |text: &str, expected: &str| assert_eq!(without_labels(text), expected);
+        let check = |text: &str, expected: &str| assert_eq!(without_labels(text, 12), expected);
         check("Prices rise [S1].", "Prices rise.");
         check(
             "Prices rise (S1, S12) and fall [S2; S3].",
@@ -364,6 +372,7 @@ mod tests {
             "A list [1] and (S) and (Sales) stay.",
         );
         check("Open (here [S4] it is", "Open (here it is");
+        check("The switch (S13) closes.", "The switch (S13) closes.");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! They belong to the content, so that equal documents of an organization share them. The id of a chunk is made of its
 //! place, so that reading a document twice, or going on after a crash, makes the same chunks.
 
-use domain::document::{ChunkDraft, EXCERPT_CHARACTERS, searchable};
+use domain::document::{ChunkDraft, excerpt, searchable};
 use domain::id::{ChunkId, CourseId, DocumentId, OrganizationId};
 use domain::language::Language;
 use serde::{Deserialize, Serialize};
@@ -81,7 +81,7 @@ impl Chunk {
 
     /// Its first words, as a citation shows them.
     pub fn excerpt(&self) -> String {
-        self.text.chars().take(EXCERPT_CHARACTERS).collect()
+        excerpt(&self.text)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What lessons cite. The table follows the lessons' texts by triggers; here it is read.
 
-use domain::document::CitedSource;
+use domain::document::{CitedSource, excerpt};
 use domain::id::CourseId;
 use uuid::Uuid;
 
@@ -58,7 +58,7 @@ impl SourceRow {
             page_first: self.page_first.map(i32::cast_unsigned),
             page_last: self.page_last.map(i32::cast_unsigned),
             heading_path: self.heading_path,
-            excerpt: self.excerpt,
+            excerpt: excerpt(&self.excerpt),
         }
     }
 }

@@ -10,7 +10,7 @@ use store::chunk::Chunk;
 
 use crate::context::Run;
 use crate::material::{Material, SourceDocument, parts_of};
-use crate::sources::is_usable;
+use crate::sources::has_usable;
 
 /// Parts of one document that are named at most.
 const MOST_PARTS: usize = 40;
@@ -67,7 +67,7 @@ pub(super) fn unused(
     let not_cited = examined.filter(|((_, of), _)| of.used_chunks == 0);
     let not_cited = not_cited.map(|((document, of), chunks)| {
         let own = document.language;
-        let is_foreign = !chunks.iter().any(|chunk| is_usable(&chunk.text, language));
+        let is_foreign = !has_usable(chunks.iter().map(|chunk| chunk.text.as_str()), language);
         UnusedDocument {
             document_id: of.document_id.clone(),
             name: of.name.clone(),
@@ -82,10 +82,10 @@ pub(super) fn unused(
 
 fn could_not_be_read(language: Language, problem: &str) -> String {
     match language {
-        Language::Russian => format!("Документ не удалось прочитать. {problem}"),
-        _ => format!("It could not be read. {problem}"),
+        Language::Russian => format!("Документ не удалось прочитать: {problem}"),
+        _ => format!("It could not be read: {problem}"),
     }
-    .trim()
+    .trim_end_matches([':', ' '])
     .to_owned()
 }
 

@@ -113,6 +113,13 @@ fn nested(headings: &[(u8, String)]) -> Vec<Node> {
     nodes
 }
 
+/// Whether a text has nothing but such headings, as the end of a chapter whose questions stand elsewhere.
+pub(crate) fn teaches_nothing(text: &str) -> bool {
+    let lines = text.lines().map(|line| line.trim_start_matches(['#', ' ']));
+    let mut lines = lines.filter(|line| !line.trim().is_empty());
+    lines.all(|line| APPARATUS.contains(&folded(line).as_str()))
+}
+
 /// The heading as a title, without its number; `None` where it teaches nothing.
 fn clean(heading: &str) -> Option<String> {
     let title = without_number(heading.trim());
@@ -174,6 +181,17 @@ mod tests {
         check("Список литературы", None);
         check("12", None);
         check("TODO", None);
+    }
+
+    #[test]
+    fn text_of_headings_alone_teaches_nothing() {
+        assert!(teaches_nothing(
+            "Self-Check Questions\n\n### Review Questions\n\nProblems"
+        ));
+        assert!(!teaches_nothing(
+            "Problems\n\nA tax of two dollars is put on each pack."
+        ));
+        assert!(!teaches_nothing("Price Floors"));
     }
 
     #[test]

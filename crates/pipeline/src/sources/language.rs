@@ -10,12 +10,20 @@ const SIGN_SHARE: f64 = 0.08;
 const TERM_SHARE: f64 = 0.25;
 /// The share of a text's lines that makes it a table.
 const TABLE_SHARE: f64 = 0.5;
+/// A shorter piece says nothing of its document's use, in characters: two sentences, by which a language is told well.
+const TELLING_CHARACTERS: usize = 150;
 /// Signs that prose has no use for.
 const SIGNS: &str = "{}[]();=<>|\\/_#$%&*+^~`";
 
 /// Whether a course in `language` can use a piece.
 pub(crate) fn is_usable(text: &str, language: Language) -> bool {
     is_in_language(text, language) || is_technical(text)
+}
+
+/// Whether a document in another language than the course has anything to write from: short pieces, such as headings, do
+/// not tell their language.
+pub(crate) fn has_usable<'a>(mut texts: impl Iterator<Item = &'a str>, language: Language) -> bool {
+    texts.any(|text| text.chars().count() >= TELLING_CHARACTERS && is_usable(text, language))
 }
 
 /// Whether a text is a table, code, formulas or a list of terms, which read the same in every language.
@@ -73,5 +81,7 @@ mod tests {
             установленного уровня и поэтому приводит к избытку предложения на рынке.";
         check(russian, Language::Russian, true);
         check(russian, Language::English, false);
+        assert!(has_usable([russian, code].into_iter(), Language::English));
+        assert!(!has_usable([russian, "Спрос"].into_iter(), Language::English));
     }
 }

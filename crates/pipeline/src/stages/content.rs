@@ -236,8 +236,9 @@ async fn write(run: &Run, brief: Brief<'_>) -> Result<(), PipelineError> {
         let text = whole::digest(&written.content);
         written.similarity = Some(quality::similarity(run, &brief.text(), &text).await?);
     }
-    for block in &mut written.content.blocks {
-        block.body = without_labels(&block.body);
+    // A small model never sees labels; where there are none, `(S1)` is the lesson's own.
+    if !run.is_small() {
+        drop_labels(&mut written.content, written.sources.pieces().len());
     }
     cite(run, &mut written.content, &written.sources).await?;
     written.content.word_count = written.content.count_words();
@@ -251,6 +252,33 @@ async fn write(run: &Run, brief: Brief<'_>) -> Result<(), PipelineError> {
         needs_review: written.content.status == LessonStatus::NeedsReview,
     });
     Ok(())
+}
+
+/// Takes the labels of the lesson's `sources` out of all that learners read.
+fn drop_labels(content: &mut LessonContent, sources: usize) {
+    if sources == 0 {
+        return;
+    }
+    let LessonContent {
+        introduction,
+        blocks,
+        examples,
+        exercises,
+        quiz,
+        summary,
+        ..
+    } = content;
+    let texts = blocks.iter_mut().map(|block| &mut block.body);
+    let texts = texts.chain(examples.iter_mut().map(|example| &mut example.body));
+    let texts = texts.chain(
+        exercises
+            .iter_mut()
+            .flat_map(|exercise| [&mut exercise.instructions, &mut exercise.solution]),
+    );
+    let texts = texts.chain(quiz.iter_mut().map(|question| &mut question.explanation));
+    for text in texts.chain([introduction, summary]) {
+        *text = without_labels(text, sources);
+    }
 }
 
 /// Writes down what was checked and decides whether an author must look at the lesson.

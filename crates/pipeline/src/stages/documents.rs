@@ -57,6 +57,11 @@ pub(crate) async fn run(run: &Run) -> Result<(), PipelineError> {
     }
     let total = count(material.documents.len());
     for (document, number) in material.documents.iter().zip(1..) {
+        if let Some(other) = document.language.filter(|_| !document.is_usable) {
+            tracing::warn!(document = %document.id, language = other.code(), "a document in another language is left out");
+            let message = left_out(document, other, run.language());
+            run.observer().on_event(Event::Notice { message });
+        }
         if let Some(method) = Box::pin(summarise(run, document, number)).await? {
             let message = told(document, method, run.language());
             run.observer().on_event(Event::Notice { message });
@@ -112,6 +117,22 @@ async fn summarise(
     let lease = run.claimed().lease;
     in_system!(run.store(), |tx| save_summary(tx, &lease, id, &summary).await)?;
     Ok(Some(method))
+}
+
+/// What whoever watches is told of a document that no lesson can be written from (generation 3.1).
+fn left_out(document: &SourceDocument, own: Language, language: Language) -> String {
+    let name = &document.name;
+    match language {
+        Language::Russian => format!(
+            "Документ «{name}» не используется: его язык ({}) — не язык курса, а кода, таблиц и формул в нём нет",
+            own.native_name()
+        ),
+        _ => format!(
+            "Document \"{name}\" is left out: it is in {}, the course is in {}, and it has no code, tables or formulas",
+            own.english_name(),
+            language.english_name()
+        ),
+    }
 }
 
 /// What whoever watches is told of a document.

@@ -56,7 +56,8 @@ pub(super) async fn phase(
     run: &Run,
     plans: &[SectionPlan],
 ) -> Result<Phase<Vec<SectionDocuments>>, PipelineError> {
-    let (proposed, effort) = if run.is_small() {
+    let has_words = run.material().await?.teaching().next().is_some();
+    let (proposed, effort) = if run.is_small() || !has_words {
         (vec![Vec::new(); plans.len()], Effort::default())
     } else {
         Box::pin(proposed(run, plans)).await?

@@ -3,7 +3,7 @@
 //! Small models cannot hold a chapter. Central is a sentence whose words are frequent in the whole document and not yet
 //! said by those chosen before it (`SumBasic`: Nenkova and Vanderwende, 2005).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use store::chunk::Chunk;
 
@@ -26,14 +26,19 @@ const TELLING_LETTERS: usize = 4;
 /// The extract of a document's parents, in their order.
 pub(super) fn extract(parents: &[Chunk], count: &dyn Fn(&str) -> u32) -> String {
     let mut weights = weights(parents);
+    let repeated = repeated(parents);
     let parts = parts(parents);
     let mut chosen: Vec<Vec<(usize, String)>> = vec![Vec::new(); parts.len()];
     let mut left = MOST_TOKENS.saturating_sub(parts.iter().map(|part| count(&part.heading)).sum());
     // Round by round, so that every part is heard before one is heard twice.
-    for _ in 0..SENTENCES_A_PART {
+    for round in 0..SENTENCES_A_PART {
         for (part, chosen) in parts.iter().zip(&mut chosen) {
             let open = part.sentences.iter().enumerate();
             let open = open.filter(|(place, _)| chosen.iter().all(|(other, _)| other != place));
+            // A part is heard with the best it has; then only with what the document comes back to.
+            let open = open.filter(|(_, sentence)| {
+                round == 0 || telling(sentence).iter().any(|word| repeated.contains(word))
+            });
             let scored = open.map(|(place, sentence)| (score(sentence, &weights), place, sentence));
             let best = scored.max_by(|left, right| left.0.total_cmp(&right.0).then(right.1.cmp(&left.1)));
             let Some((_, place, sentence)) = best else {
@@ -125,6 +130,13 @@ fn weights(parents: &[Chunk]) -> HashMap<String, f64> {
         *weight /= all;
     }
     counts
+}
+
+/// The words that the document has more than once.
+fn repeated(parents: &[Chunk]) -> HashSet<String> {
+    let mut seen = HashSet::new();
+    let words = parents.iter().flat_map(|chunk| telling(&chunk.text));
+    words.filter(|word| !seen.insert(word.clone())).collect()
 }
 
 fn score(sentence: &str, weights: &HashMap<String, f64>) -> f64 {
