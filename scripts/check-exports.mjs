@@ -62,18 +62,17 @@ const answerStore = async (request, url) => {
     store.preferencesRead = true;
     return [404];
   }
-  if (url.pathname === "/xapi/statements" && request.method === "PUT") {
+  if (url.pathname === "/xapi/statements" && request.method === "POST") {
     const text = await body(request);
-    const statement = JSON.parse(text);
-    expect(statement.id === url.searchParams.get("statementId"), "a statement has another id than its address");
     const { authorization, "content-type": type, "x-experience-api-version": version } = request.headers;
-    const kept = await fetch(`${process.env.STORE}/xAPI/statements${url.search}`, {
-      method: "PUT", body: text, headers: { authorization, "content-type": type, "x-experience-api-version": version },
+    const kept = await fetch(`${process.env.STORE}/xAPI/statements`, {
+      method: "POST", body: text, headers: { authorization, "content-type": type, "x-experience-api-version": version },
     });
-    expect(kept.status === 204, `the record store says ${kept.status} ${await kept.text()} to ${text}`);
-    store.statements.push(statement);
-    store.kept.push(statement.id);
-    return [kept.status];
+    const answer = await kept.text();
+    expect(kept.status === 200, `the record store says ${kept.status} ${answer} to ${text}`);
+    store.statements.push(...JSON.parse(text));
+    store.kept.push(...JSON.parse(text).map(({ id }) => id));
+    return [kept.status, JSON.parse(answer)];
   }
   return [404];
 };
@@ -132,6 +131,14 @@ const answer = async (frame, rightly) => {
     await question.locator(rightly ? ".verdict.is-right" : ".verdict.is-wrong").waitFor();
   }
   return count;
+};
+
+// Again: what was answered before is cleared by the same button.
+const answerAnew = async (view, rightly) => {
+  for (const button of await view.locator(".question .check").all()) {
+    if (await button.evaluate((element) => element.textContent === document.body.dataset.again)) await button.click();
+  }
+  return answer(view, rightly);
 };
 
 const SCORM = {
@@ -199,6 +206,10 @@ for (const edition of Object.keys(SCORM)) {
   lesson = await openInPlatform(edition, first, saved);
   assert.equal(await lesson.locator(".verdict.is-right").count(), count, `${edition}: the answers come back`);
   assert.notEqual((await cmi(edition, [names.location]))[0], "", `${edition}: the place comes back`);
+  await answerAnew(lesson, false);
+  await leave();
+  assert.deepEqual(await cmi(edition, names.status), names.passed, `${edition}: who has passed is not failed by trying again`);
+  assert.deepEqual(await cmi(edition, [names.raw]), ["100"], `${edition}: the score stays`);
 
   lesson = await openInPlatform(edition, last);
   await answer(lesson, false);
@@ -234,16 +245,13 @@ assert.ok(store.preferencesRead, "cmi5: preferences are read");
 const repeated = await page.locator(".question").first().locator("input").count();
 assert.ok(repeated > 0);
 await close();
-assert.deepEqual(verbs(), ["initialized", "failed", "completed", "terminated"], "cmi5: a failed session");
+assert.deepEqual(verbs(), ["initialized", "completed", "failed", "terminated"], "cmi5: a failed session");
 store.statements = [];
 await launch(first, "Normal");
-for (const button of await page.locator(".question .check").all()) {
-  // What was answered before is cleared by the same button.
-  if (await button.evaluate((element) => element.textContent === document.body.dataset.again)) await button.click();
-}
-await answer(page, true);
+await answerAnew(page, false);
+await answerAnew(page, true);
 await close();
-assert.deepEqual(verbs(), ["initialized", "passed", "terminated"], "cmi5: passed, and completed only once");
+assert.deepEqual(verbs(), ["initialized", "passed", "terminated"], "cmi5: one verdict a session, and completed only once");
 const passed = store.statements[1];
 assert.equal(passed.result.score.scaled, 1);
 assert.equal(passed.context.registration, REGISTRATION);
@@ -256,12 +264,14 @@ store.statements = [];
 await launch(first, "Review");
 await close();
 assert.deepEqual(verbs(), ["initialized", "terminated"], "cmi5: nothing is recorded in a review");
-// Closing the page without the button is an end too.
+// Closing the page without the button is an end too; this learner was never here before.
 store.statements = [];
+store.state.clear();
 await launch(last, "Normal");
+await answer(page, false);
 await page.goto("about:blank");
 for (let tries = 0; tries < 100 && !verbs().includes("terminated"); tries += 1) await page.waitForTimeout(50);
-assert.deepEqual(verbs(), ["initialized", "terminated"], "cmi5: leaving terminates");
+assert.deepEqual(verbs(), ["initialized", "completed", "failed", "terminated"], "cmi5: leaving says how it went");
 assert.deepEqual(store.faults, []);
 const kept = await (await fetch(`${process.env.STORE}/xAPI/statements/?registration=${REGISTRATION}&limit=100`, {
   headers: { Authorization: AUTHORIZATION, "X-Experience-API-Version": "1.0.3" },
@@ -294,7 +304,10 @@ const named = path.join(folder, path.basename(folder));
 const { structure } = JSON.parse(await readFile(`${named}.json`, "utf8"));
 const [, frontMatter, markdown] = /^---\n(.*?)\n---\n(.*)$/s.exec(await readFile(`${named}.md`, "utf8"));
 const properties = yaml.parse(frontMatter);
-assert.equal(properties.title, structure.course_title);
+// Texts that an export may write with other spaces, as code or without characters that no file can hold.
+const plain = (text) => text.replaceAll(/[\s\p{Cc}\p{Noncharacter_Code_Point}`]+/gu, "");
+assert.equal(plain(properties.title), plain(structure.course_title));
+assert.doesNotMatch(properties.title, /(?![\t\n\r])\p{Cc}/u);
 assert.equal(properties.lessons, structure.sections.flatMap(({ lessons }) => lessons).length);
 const headings = [];
 const walker = new Parser().parse(markdown).walker();
@@ -308,10 +321,9 @@ for (let event = walker.next(), heading; event; event = walker.next()) {
   assert.ok(node.type !== "html_inline" && node.type !== "image", `${node.type}: ${node.literal}`);
   assert.ok(node.type !== "html_block" || node.literal.trim() === "<!-- end list -->", node.literal);
 }
-const plain = (text) => text.replaceAll(/\s+/g, " ").trim();
 for (const { section_title: section, lessons } of structure.sections) {
-  assert.ok(headings.some(({ level, text }) => level === 2 && text.endsWith(plain(section))), section);
-  for (const { lesson_title: title } of lessons) assert.ok(headings.some(({ level, text }) => level === 3 && text.endsWith(plain(title))), title);
+  assert.ok(headings.some(({ level, text }) => level === 2 && plain(text).endsWith(plain(section))), section);
+  for (const { lesson_title: title } of lessons) assert.ok(headings.some(({ level, text }) => level === 3 && plain(text).endsWith(plain(title))), title);
 }
 console.log(`${path.basename(folder)}.md: ${headings.length} headings read by commonmark`);
 

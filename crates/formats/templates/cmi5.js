@@ -25,7 +25,10 @@
   let reported = { completed: false, passed: false };
   let state = { location: "", data: "" };
   let over = false;
-  // Statements leave one after the other, in the order in which things happened.
+  // A session may say `passed` or `failed` once (9.3), and a quiz may be tried again: that it was failed is said at the end.
+  let failed = null;
+  // Statements leave one after the other, in the order in which things happened; those that have not left yet.
+  const waiting = [];
   let queue = Promise.resolve();
 
   const request = (path, parameters, options = {}) => {
@@ -71,17 +74,20 @@
     };
   };
   // `keepalive` lets a request arrive although its page is closing.
-  const put = (path, parameters, body) => request(path, parameters, { method: "PUT", headers: json, body: JSON.stringify(body), keepalive: true });
-  const putStatement = (made) => put("statements", { statementId: made.id }, made);
-  const send = (made) => {
-    queue = queue.then(() => putStatement(made)).catch((error) => console.error(error));
+  const tell = (method, path, parameters, body) => request(path, parameters, { method, headers: json, body: JSON.stringify(body), keepalive: true });
+  const post = (statements) => tell("POST", "statements", {}, statements);
+  const send = (...statements) => {
+    waiting.push(...statements);
+    const leave = () => (waiting.length > 0 ? post(waiting.splice(0)) : null);
+    // Browsers end what a closing page has begun with an error, although it arrives.
+    queue = queue.then(leave).catch((error) => { if (!over) console.error(error); });
     return queue;
   };
-  // The last statement of a session, once.
-  const terminated = () => {
-    if (over || launchData === null) return null;
+  // The last statements of a session, once.
+  const ending = () => {
+    if (over || launchData === null) return [];
     over = true;
-    return statement("terminated", { duration: duration() });
+    return [failed, statement("terminated", { duration: duration() })].filter(Boolean);
   };
 
   globalThis.coursewright = {
@@ -109,7 +115,7 @@
     save(place, data) {
       state = { location: place, data };
       // Nobody waits for this, and a page that is closing hears no answer.
-      if (records() && !over) put("activities/state", stateParameters(STATE_ID), { ...state, reported }).catch(() => {});
+      if (records() && !over) tell("PUT", "activities/state", stateParameters(STATE_ID), { ...state, reported }).catch(() => {});
     },
 
     answer() { /* Statements on single answers are not needed by any rule of cmi5. */ },
@@ -118,9 +124,11 @@
       if (!records() || reported.passed || over) return;
       const scaled = right / all;
       const success = scaled >= mastery;
-      reported.passed = success;
       const result = { score: { scaled, raw: right, min: 0, max: all }, success, duration: duration() };
-      send(statement(success ? "passed" : "failed", result, { counts: true }));
+      const verdict = statement(success ? "passed" : "failed", result, { counts: true });
+      reported.passed = success;
+      failed = success ? null : verdict;
+      if (success) send(verdict);
     },
 
     complete() {
@@ -131,14 +139,14 @@
 
     canClose: () => launchData !== null && typeof launchData.returnURL === "string",
     async end() {
-      const last = terminated();
-      if (last) await send(last);
+      const last = ending();
+      if (last.length > 0) await send(...last);
       location.assign(launchData.returnURL);
     },
     leave() {
-      // At once: whatever would wait for an answer before it would never be sent.
-      const last = terminated();
-      if (last) putStatement(last).catch(() => {});
+      // At once and together: whatever would wait for an answer before it would never be sent.
+      const last = [...waiting.splice(0), ...ending()];
+      if (last.length > 0) post(last).catch(() => {});
     },
   };
 })();

@@ -81,12 +81,13 @@
 
     score(right, all) {
       const share = right / all;
+      // Nobody who has passed is failed by trying again; and platforms judge by the score too.
+      if (passed && share < mastery) return;
+      passed = share >= mastery;
       const prefix = is2004 ? "cmi.score" : "cmi.core.score";
       set(`${prefix}.min`, 0);
       set(`${prefix}.max`, 100);
       set(`${prefix}.raw`, Math.round(share * 100));
-      // Nobody who has passed is failed by trying again.
-      passed = passed || share >= mastery;
       if (is2004) {
         set("cmi.score.scaled", share.toFixed(4));
         set("cmi.success_status", passed ? "passed" : "failed");
