@@ -6,10 +6,11 @@ use domain::lesson::{LessonContent, LessonStatus, QuizQuestion, WorkedExercise};
 use domain::structure::{Lesson, Section};
 use serde_json::json;
 
+use super::characters::writable;
 use super::prose::{self, NO_HEADINGS, Place};
 use super::sources::{self, LessonSources, Sources};
 use super::words::{self, Words};
-use super::{CourseView, ExportError, characters, inline};
+use super::{CourseView, ExportError, inline};
 
 /// Level of headings inside a lesson's blocks: course 1, section 2, lesson 3, block 4.
 const BODY_HEADING: u8 = 5;
@@ -34,7 +35,7 @@ pub(super) fn render(course: &CourseView<'_>) -> Result<Vec<u8>, ExportError> {
         opening.text(),
         body.text()
     );
-    Ok(characters::writable(file).into_bytes())
+    Ok(writable(file).into_bytes())
 }
 
 /// Blocks of a file, an empty line between them.
@@ -93,15 +94,16 @@ impl Blocks {
 
 fn front_matter(course: &CourseView<'_>) -> String {
     let structure = course.structure;
+    let tags: Vec<_> = structure.course_tags.iter().map(|tag| writable(tag)).collect();
     // Every JSON value is a YAML value, so no text can leave its line, but where YAML 1.1 sees lines that JSON does not.
     let fields = [
-        ("title", json!(structure.course_title)),
-        ("description", json!(structure.course_description)),
+        ("title", json!(writable(&structure.course_title))),
+        ("description", json!(writable(&structure.course_description))),
         ("language", json!(course.inputs.language.code())),
         ("level", json!(structure.difficulty_level.as_str())),
         ("lessons", json!(structure.lesson_count())),
         ("duration_hours", json!(structure.estimated_duration_hours)),
-        ("tags", json!(structure.course_tags)),
+        ("tags", json!(tags)),
         ("generated_at", json!(course.generated_at.to_rfc3339())),
         ("generator", json!("Coursewright")),
     ];

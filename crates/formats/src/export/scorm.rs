@@ -11,6 +11,8 @@ use super::xml::{Element, XSI};
 use super::{CourseView, ExportError, identity};
 
 const SCRIPT: &str = include_str!("../../templates/scorm.js");
+/// The longest title of SCORM 1.2, in characters (`imscp_rootv1p1p2.xsd`).
+const TITLE_MAX: usize = 200;
 /// The resource of the files that all lessons use.
 const SHARED: &str = "shared";
 
@@ -125,13 +127,13 @@ fn root(edition: Edition) -> Element {
 fn organization(course: &CourseView<'_>, sections: &[WrittenSection<'_>], edition: Edition) -> Element {
     let words = Words::of(course.inputs.language);
     let sections = sections.iter().map(|section| {
-        let title = format!(
+        let called = format!(
             "{} {}. {}",
             words.section, section.number, section.section.section_title
         );
         let item = Element::new("item")
             .with("identifier", format!("section-{}", section.number))
-            .child(Element::new("title").text(title))
+            .child(title(&called, edition))
             .children(section.lessons.iter().map(|lesson| lesson_item(lesson, edition)));
         match edition {
             Edition::Scorm12 => item,
@@ -140,11 +142,22 @@ fn organization(course: &CourseView<'_>, sections: &[WrittenSection<'_>], editio
     });
     let organization = Element::new("organization")
         .with("identifier", "course")
-        .child(Element::new("title").text(&course.structure.course_title))
+        .child(title(&course.structure.course_title, edition))
         .children(sections);
     match edition {
         Edition::Scorm12 => organization,
         Edition::Scorm2004 => organization.child(Element::new("imsss:sequencing").child(free_choice())),
+    }
+}
+
+fn title(text: &str, edition: Edition) -> Element {
+    let title = Element::new("title");
+    match edition {
+        Edition::Scorm12 if text.chars().count() > TITLE_MAX => {
+            let kept: String = text.chars().take(TITLE_MAX - 1).collect();
+            title.text(format!("{}…", kept.trim_end()))
+        }
+        Edition::Scorm12 | Edition::Scorm2004 => title.text(text),
     }
 }
 
@@ -160,7 +173,7 @@ fn lesson_item(lesson: &WrittenLesson<'_>, edition: Edition) -> Element {
         .with("identifier", format!("item-{}", lesson.name()))
         .with("identifierref", lesson.name())
         .with("isvisible", "true")
-        .child(Element::new("title").text(&lesson.lesson.lesson_title));
+        .child(title(&lesson.lesson.lesson_title, edition));
     let has_quiz = !lesson.questions.is_empty();
     match edition {
         Edition::Scorm12 if has_quiz => {

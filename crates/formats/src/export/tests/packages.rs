@@ -350,6 +350,31 @@ fn the_quizzes_are_whole_in_every_format() {
 }
 
 #[test]
+fn titles_are_cut_where_the_schema_of_scorm_12_has_an_end() {
+    let mut sample = Sample::russian();
+    sample.structure.course_title = "Щ".repeat(200);
+    for section in &mut sample.structure.sections {
+        section.section_title = "Щ".repeat(200);
+    }
+    let titles = |format: Format| -> Vec<String> {
+        let (_, manifest) = &files(format, &sample.view())[0];
+        let titles = manifest.split("<title>").skip(1);
+        titles
+            .map(|rest| rest.split_once("</title>").unwrap().0.to_owned())
+            .collect()
+    };
+    let (cut, whole) = (titles(Format::Scorm12), titles(Format::Scorm2004));
+    assert!(cut.iter().all(|title| title.chars().count() <= 200), "{cut:?}");
+    assert_eq!(cut[0], whole[0]);
+    assert!(
+        cut[1].starts_with("Раздел 1. Щ") && cut[1].ends_with("Щ…"),
+        "{}",
+        cut[1]
+    );
+    assert!(whole[1].ends_with("ЩЩ"), "{}", whole[1]);
+}
+
+#[test]
 fn only_written_lessons_are_packed() {
     let sample = Sample::english();
     let written = sample.lessons.len();
