@@ -45,6 +45,13 @@ macro_rules! languages {
                     _ => None,
                 }
             }
+
+            /// Its name in the language detector.
+            pub(crate) const fn in_detector(self) -> whatlang::Lang {
+                match self {
+                    $(Self::$variant => whatlang::Lang::$whatlang,)+
+                }
+            }
         }
     };
 }
