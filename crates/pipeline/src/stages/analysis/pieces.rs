@@ -26,6 +26,7 @@ use crate::error::PipelineError;
 use crate::material::Material;
 use crate::outline;
 use crate::prompt::Prompt;
+use crate::rules;
 use crate::schema::{Pieces, list, object, one_of};
 use crate::vars::vars;
 
@@ -193,7 +194,7 @@ async fn areas(
     let prompt = run.prompts().render(prompt, &data)?;
     let question = Question {
         temperature: Some(AREA_TEMPERATURE),
-        ..question("scope.areas", number, prompt, areas_shape(run, count))
+        ..question(run, "scope.areas", number, prompt, areas_shape(run, count))
     };
     answer_of(run, question).await
 }
@@ -216,10 +217,11 @@ async fn piece<T: DeserializeOwned>(
     schema: Value,
 ) -> Result<(T, Effort), PipelineError> {
     let prompt = run.prompts().render(prompt, &data)?;
-    answer_of(run, question(phase, batch, prompt, schema)).await
+    answer_of(run, question(run, phase, batch, prompt, schema)).await
 }
 
-fn question(phase: &'static str, batch: u32, prompt: Prompt, schema: Value) -> Question<'static> {
+fn question(run: &Run, phase: &'static str, batch: u32, prompt: Prompt, schema: Value) -> Question<'static> {
+    let language = run.language();
     Question {
         stage: Stage::Analysis,
         phase: phase.to_owned(),
@@ -232,7 +234,8 @@ fn question(phase: &'static str, batch: u32, prompt: Prompt, schema: Value) -> Q
         schema,
         max_output_tokens: PIECE_OUTPUT_TOKENS,
         temperature: None,
-        check: None,
+        // What the finished analysis is refused for could no longer be asked again there.
+        check: Some(Box::new(move |value| rules::in_language(value, language))),
         gate: None,
         patience: Patience::AllAttempts,
     }
