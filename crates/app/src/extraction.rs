@@ -215,6 +215,11 @@ fn failed(name: &str, error: &ChildError) -> ReadError {
             false,
             "reading it took too long: split it, or save it anew in the program it was made with",
         ),
+        ChildError::Stopped => (
+            "reader_busy",
+            true,
+            "reading it was interrupted; it is tried again",
+        ),
         // The processor's time was not used up: the machine has too much to do.
         ChildError::OutOfPatience => ("reader_busy", true, "reading it took too long; it is tried again"),
         ChildError::OutOfMemory | ChildError::TooMuchOutput => (
@@ -265,6 +270,7 @@ mod tests {
         );
         check(&ChildError::OutOfTime, "too_slow", false);
         check(&ChildError::OutOfPatience, "reader_busy", true);
+        check(&ChildError::Stopped, "reader_busy", true);
         check(&ChildError::OutOfMemory, "too_large", false);
         check(&ChildError::TooMuchOutput, "too_large", false);
         check(&ChildError::Crashed(String::new()), "malformed", false);

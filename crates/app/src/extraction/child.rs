@@ -15,8 +15,11 @@ use tokio::time::timeout;
 const MOST_COMPLAINT_BYTES: u64 = 16 << 10;
 /// Signals by which processes end: by themselves, by the system, at the end of their time (POSIX `signal.h`; the numbers
 /// are those of Linux and macOS).
+const SIGHUP: i32 = 1;
+const SIGINT: i32 = 2;
 const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
+const SIGTERM: i32 = 15;
 const SIGXCPU: i32 = 24;
 /// What Rust's allocator says before it ends a process.
 const NO_MEMORY: &str = "memory allocation of";
@@ -50,6 +53,9 @@ pub(super) enum ChildError {
     /// It took too long, though not of the processor's time.
     #[error("the process did not end in time")]
     OutOfPatience,
+    /// Whoever ends the service ended it too.
+    #[error("the process was ended from outside")]
+    Stopped,
     /// It wanted more memory than it may have.
     #[error("the process used up its memory")]
     OutOfMemory,
@@ -72,6 +78,8 @@ pub(super) async fn run(program: &Program, input: &[u8], bounds: &Bounds) -> Res
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        // Ctrl-C is for the program, which ends its processes in its own time.
+        .process_group(0)
         .kill_on_drop(true);
     let mut child = command.spawn().map_err(ChildError::NotStarted)?;
     let ended = timeout(
@@ -146,6 +154,7 @@ fn meaning(status: ExitStatus, complaint: &str) -> ChildError {
     let last = complaint.trim().lines().last().unwrap_or_default();
     match status.signal() {
         Some(SIGXCPU) => ChildError::OutOfTime,
+        Some(SIGHUP | SIGINT | SIGTERM) => ChildError::Stopped,
         // Nobody here sends it: the system does, when the whole machine is out of memory.
         Some(SIGKILL) => ChildError::OutOfMemory,
         Some(SIGABRT) if complaint.contains(NO_MEMORY) => ChildError::OutOfMemory,
@@ -213,6 +222,7 @@ mod tests {
         let ended = async |script: &str| run(&shell(script), b"", &BOUNDS).await.unwrap_err();
         assert!(matches!(ended("kill -XCPU $$").await, ChildError::OutOfTime));
         assert!(matches!(ended("kill -SEGV $$").await, ChildError::Crashed(_)));
+        assert!(matches!(ended("kill -TERM $$").await, ChildError::Stopped));
         let no_memory = ended("echo memory allocation of 5 bytes failed >&2; kill -ABRT $$").await;
         assert!(matches!(no_memory, ChildError::OutOfMemory), "{no_memory}");
         let failed = ended("echo because >&2; exit 3").await;

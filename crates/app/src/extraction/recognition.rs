@@ -88,7 +88,7 @@ impl From<ChildError> for RecognitionError {
     fn from(error: ChildError) -> Self {
         tracing::warn!(%error, "a picture of text could not be read");
         match error {
-            ChildError::NotStarted(_) | ChildError::OutOfPatience => Self::Busy,
+            ChildError::NotStarted(_) | ChildError::OutOfPatience | ChildError::Stopped => Self::Busy,
             ChildError::OutOfTime
             | ChildError::OutOfMemory
             | ChildError::TooMuchOutput
@@ -182,6 +182,7 @@ impl Recognition {
         })?;
         let deadline = Instant::now() + PATIENCE;
         let (mut blocks, mut unread) = (Vec::new(), Vec::new());
+        let mut last_error = RecognitionError::Unreadable;
         for page in pages {
             if Instant::now() >= deadline {
                 unread.push(*page);
@@ -193,11 +194,14 @@ impl Recognition {
             };
             match read.await {
                 Ok(found) => blocks.extend(found),
-                Err(_) => unread.push(*page),
+                Err(error) => {
+                    last_error = error;
+                    unread.push(*page);
+                }
             }
         }
         if blocks.is_empty() && unread.len() == pages.len() {
-            return Err(RecognitionError::Unreadable);
+            return Err(last_error);
         }
         Ok((blocks, unread))
     }
