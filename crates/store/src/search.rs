@@ -205,11 +205,15 @@ async fn rank_by_vector(
     let chunks: usize = contents.iter().map(|searched| searched.vectors).sum();
     let vectors = std::sync::Arc::clone(tx.vectors());
     let is_indexed = matches!(vectors.search(), VectorSearch::Hnsw { .. }) && vectors.is_prepared(model);
-    let ids = if is_indexed && chunks > EXACT_MOST {
-        hnsw::search(tx.connection(), &contents, model, question, depth).await?
-    } else {
-        vector::search_exactly(tx.connection(), &vectors, &contents, model, question, depth).await?
-    };
+    if is_indexed && chunks > EXACT_MOST {
+        let ids = hnsw::search(tx.connection(), &contents, model, question, depth).await?;
+        // A walk ends after so many steps (`hnsw.max_scan_tuples`): where the course is a small part of a large table,
+        // it may have met too few of its chunks by then.
+        if ids.len() >= depth.min(chunks) {
+            return Ok(ids.into_iter().map(ChunkId::from_uuid).collect());
+        }
+    }
+    let ids = vector::search_exactly(tx.connection(), &vectors, &contents, model, question, depth).await?;
     Ok(ids.into_iter().map(ChunkId::from_uuid).collect())
 }
 
