@@ -30,7 +30,7 @@ pub(super) struct ExportInput {
     format: String,
 }
 
-/// Courses that are written at once: each holds its whole text several times.
+/// Courses that are read and written at once: each holds its whole text several times.
 static EXPORTS: Semaphore = Semaphore::const_new(2);
 
 fn format_names() -> Vec<&'static str> {
@@ -94,6 +94,10 @@ pub(crate) fn format_of(name: &str) -> Result<Format, ApiError> {
 /// that the format could hold.
 pub(crate) async fn file(call: &Call, id: CourseId, format: Format) -> Result<Export, ApiError> {
     let actor = call.actor()?;
+    let place = EXPORTS
+        .acquire()
+        .await
+        .map_err(|error| ApiError::internal(&error))?;
     let (course, lessons, sources) = call
         .service
         .store
@@ -103,10 +107,6 @@ pub(crate) async fn file(call: &Call, id: CourseId, format: Format) -> Result<Ex
             Ok((course, lessons, list_sources(tx, id).await?))
         })
         .await?;
-    let place = EXPORTS
-        .acquire()
-        .await
-        .map_err(|error| ApiError::internal(&error))?;
     // The largest courses take a second: too long for threads that all requests share.
     let written = tokio::task::spawn_blocking(move || {
         let _place = place;
