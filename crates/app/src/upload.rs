@@ -8,6 +8,7 @@
 mod archive;
 mod content;
 mod file_type;
+mod keep;
 mod local;
 mod name;
 #[cfg(test)]
@@ -24,7 +25,6 @@ use domain::id::{CourseId, UploadId};
 use domain::organization::Tier;
 use domain::user::{Actor, Role};
 use futures::{Stream, StreamExt};
-use object_store::buffered::BufWriter;
 use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -310,16 +310,7 @@ impl Uploads {
         incoming.check_size()?;
         let (mut file, sha256) = incoming.judged(kind).await?;
         let key = object_store::path::Path::from(reservation.storage_key.as_str());
-        let mut writer = BufWriter::new(Arc::clone(&self.blobs), key.clone());
-        let kept = match tokio::io::copy(&mut file, &mut writer).await {
-            Ok(_) => writer.shutdown().await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = kept {
-            // Half an upload in parts is no file yet, and would be paid for.
-            let _ = writer.abort().await;
-            return Err(error.into());
-        }
+        keep::keep(self.blobs.as_ref(), &key, &mut file).await?;
         let new = NewDocument {
             filename: declared.filename.clone(),
             mime_type: kind.mime_type().to_owned(),

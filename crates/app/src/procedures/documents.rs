@@ -1,5 +1,7 @@
 //! Documents of courses: upload, list, read again, delete.
 
+mod failure;
+
 use std::collections::BTreeSet;
 use std::io;
 
@@ -24,6 +26,7 @@ use store::lesson::{StoredLesson, list_lessons};
 use super::courses::check_owner;
 use super::error::{ApiError, ErrorCode};
 use super::page::Done;
+use super::words::{Speech, Text};
 use super::{Access, Call, Procedure, mutation, query};
 use crate::upload::{ContentError, Declared, UploadError};
 
@@ -245,6 +248,17 @@ impl From<Document> for DocumentOutput {
     }
 }
 
+impl DocumentOutput {
+    /// The same with the failure in the caller's language.
+    fn spoken(mut self, speech: Speech) -> Self {
+        if let Some(failure) = &mut self.failure {
+            let stored = std::mem::take(&mut failure.message);
+            failure.message = failure::message(&self.filename, &failure.code, stored, speech);
+        }
+        self
+    }
+}
+
 async fn upload_file(call: Call, input: UploadInput) -> Result<DocumentOutput, ApiError> {
     let actor = call.actor()?;
     let bytes = decoded(input.content_base64).map_err(|_| ApiError::new(ErrorCode::InvalidBase64))?;
@@ -289,7 +303,11 @@ async fn list(call: Call, input: ListInput) -> Result<ListOutput, ApiError> {
         list_documents(tx, course_id).await
     });
     Ok(ListOutput {
-        items: listed.await?.into_iter().map(DocumentOutput::from).collect(),
+        items: listed
+            .await?
+            .into_iter()
+            .map(|document| DocumentOutput::from(document).spoken(call.speech))
+            .collect(),
     })
 }
 
@@ -326,7 +344,7 @@ async fn get(call: Call, input: OfDocument) -> Result<DetailsOutput, ApiError> {
             .map(|lesson| lesson.lesson_number)
             .collect(),
         text: text.map(TextOutput::from),
-        document: document.into(),
+        document: DocumentOutput::from(document).spoken(call.speech),
     })
 }
 
@@ -420,10 +438,24 @@ impl From<UploadError> for ApiError {
             }
             UploadError::BrokenOff => Self::new(ErrorCode::Timeout),
             UploadError::Store(error) => error.into(),
-            UploadError::Content(ContentError::Io(error)) | UploadError::Io(error) => Self::internal(&error),
-            UploadError::Files(error) => Self::internal(&error),
+            UploadError::Content(ContentError::Io(error)) | UploadError::Io(error) => not_stored(&error),
+            UploadError::Files(error) => not_stored(&error),
         }
     }
+}
+
+/// After so many seconds a store of files that took nothing may do so again: somebody has to make room, or it restarts.
+const RETRY_FILES_SECS: u32 = 60;
+
+/// The disk is full, or the store of files does not answer.
+fn not_stored(cause: &dyn std::error::Error) -> ApiError {
+    tracing::error!(error = %cause, "a file cannot be stored");
+    ApiError::new(ErrorCode::Unavailable)
+        .retry_after(RETRY_FILES_SECS)
+        .says(Text::new(
+            "The file cannot be stored at the moment: try again later.",
+            "Файл сейчас не удаётся сохранить: попробуйте позже.",
+        ))
 }
 
 #[cfg(test)]

@@ -341,6 +341,30 @@ async fn broken_off_uploads_leave_nothing_behind() {
     }
 }
 
+/// As when its disk is full: nothing can be made in it.
+#[tokio::test]
+async fn a_store_that_takes_nothing_costs_no_quota() {
+    let world = World::new(Tier::Premium).await;
+    let files = world.folder.path().join("files");
+    for size in [1000, 9 << 20] {
+        std::fs::remove_dir_all(&files).unwrap();
+        std::fs::write(&files, "no folder").unwrap();
+        let failed = world.text("a.txt", &"a".repeat(size)).await.unwrap_err();
+        assert!(matches!(failed, UploadError::Files(_)), "{failed:?}");
+        let told = ApiError::from(failed);
+        assert_eq!(told.code, ErrorCode::Unavailable);
+        assert!(told.retry_after_secs.is_some());
+        std::fs::remove_file(&files).unwrap();
+        std::fs::create_dir(&files).unwrap();
+        world.expect_nothing("a full disk").await;
+    }
+    let document = world.text("a.txt", &"a".repeat(9 << 20)).await.unwrap();
+    assert_eq!(
+        (world.files().len(), world.used().await),
+        (1, document.size_bytes)
+    );
+}
+
 #[tokio::test]
 async fn a_request_that_is_dropped_is_cleaned_up_after() {
     let world = World::new(Tier::Standard).await;
