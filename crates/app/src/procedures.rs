@@ -420,7 +420,28 @@ impl Procedure {
             input
         };
         self.rule.check(&input)?;
+        self.follow(&input);
         Ok(input::with_whole_numbers(input))
+    }
+}
+
+impl Procedure {
+    /// Writes what the call is about into the span of the request (service 4.7).
+    fn follow(&self, input: &Value) {
+        let job = if self.name.starts_with("jobs.") {
+            "id"
+        } else {
+            "jobId"
+        };
+        for (field, name) in [
+            ("course_id", "courseId"),
+            ("generation_id", "generationId"),
+            ("job_id", job),
+        ] {
+            if let Some(id) = input[name].as_str() {
+                tracing::Span::current().record(field, id);
+            }
+        }
     }
 }
 

@@ -79,14 +79,6 @@ impl Knock {
         headers: HeaderMap,
         caller: Result<Option<Caller>, ApiError>,
     ) -> Self {
-        if let Ok(Some(caller)) = &caller {
-            let span = tracing::Span::current();
-            span.record("user_id", tracing::field::display(caller.actor.user_id));
-            span.record(
-                "organization_id",
-                tracing::field::display(caller.actor.organization_id),
-            );
-        }
         Self {
             service,
             origin,

@@ -61,6 +61,7 @@ async fn receive(
         mime_type: mime_type(&parts.headers)?,
         size_bytes: declared_size(&parts.headers)?,
     };
+    tracing::Span::current().record("course_id", tracing::field::display(declared.course_id));
     let document = service
         .uploads
         .receive(caller.actor, declared, chunks(body))

@@ -131,7 +131,10 @@ impl Visit {
             return Ok((visit, body));
         };
         match visit.service.auth.visit(&cookie).await {
-            Ok(visitor) => visit.visitor = Some(visitor),
+            Ok(visitor) => {
+                auth::follow(&visit.service, &visitor.actor).await;
+                visit.visitor = Some(visitor);
+            }
             Err(AuthError::Rejected(rejection)) => auth::note(&visit.service, rejection),
             Err(failed) => {
                 let failed = auth::refused(&visit.service, failed);

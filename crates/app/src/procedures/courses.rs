@@ -368,5 +368,6 @@ pub(crate) async fn id_of(call: &Call, key: String) -> Result<CourseId, ApiError
         .store
         .with_tenant(&actor, async move |tx| course::find_named_course(tx, &key).await)
         .await?;
+    tracing::Span::current().record("course_id", tracing::field::display(course.id));
     Ok(course.id)
 }

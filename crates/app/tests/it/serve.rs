@@ -62,10 +62,15 @@ impl<'a> Serving<'a> {
 
     /// Status and body.
     fn get(&self, path: &str) -> (u16, String) {
+        self.get_with(path, "")
+    }
+
+    /// Status and body for a request with these further header lines, each with its end.
+    fn get_with(&self, path: &str, headers: &str) -> (u16, String) {
         let mut socket = TcpStream::connect(&self.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let request = format!(
-            "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
+            "GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{headers}\r\n",
             self.address
         );
         socket.write_all(request.as_bytes()).unwrap();
@@ -136,6 +141,43 @@ fn service_says_where_it_is_answers_and_ends_cleanly() {
     }
     let answered = logs.lines().find(|line| line.contains("/readyz")).unwrap();
     assert!(answered.contains("\"request_id\""), "{answered}");
+}
+
+#[test]
+fn log_lines_of_a_request_say_who_asked_for_what() {
+    let (desk, provider) = (Desk::new(), Provider::good(Language::English));
+    let mut serving = Serving::start(&desk, &provider, |_| {});
+    let printed = |arguments: &[&str]| desk.run_with(&provider, arguments).expect(0, &[]).stdout;
+    printed(&["org", "create", "School", "--tier", "standard"]);
+    printed(&[
+        "user",
+        "create",
+        "ann@example.org",
+        "--org",
+        "School",
+        "--role",
+        "instructor",
+    ]);
+    let token = printed(&["token", "create", "ann@example.org"]);
+    let authorization = format!("authorization: Bearer {}\r\n", token.trim());
+    let course = "0198ffff-0000-7000-8000-000000000000";
+    let (status, body) = serving.get_with(&format!("/api/v1/courses.get?courseId={course}"), &authorization);
+    assert_eq!(status, 404, "{body}");
+    serving.terminate();
+    let logs = serving.logs();
+    assert!(!logs.contains(token.trim()), "no token is logged");
+    let answered = logs.lines().find(|line| line.contains("courses.get")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(answered).unwrap();
+    for field in ["request_id", "user_id", "organization_id"] {
+        assert!(line[field].is_string(), "{field} is not in {line}");
+    }
+    for (field, value) in [
+        ("procedure", "courses.get"),
+        ("tier", "standard"),
+        ("course_id", course),
+    ] {
+        assert_eq!(line[field], value, "{field} in {line}");
+    }
 }
 
 #[test]
