@@ -214,7 +214,8 @@ pub(crate) struct AlertSettings {
     pub(crate) webhook_url: Option<String>,
     /// More fallbacks for too long prompts than this within an hour are an alert.
     pub(crate) overflows_per_hour: u32,
-    /// A lower share of completed among ended generations of the last hour is an alert, in percent.
+    /// A lower share of accepted among the batches, and of completed among the ended generations, of the last hour is an
+    /// alert, in percent.
     pub(crate) success_percent: u32,
     /// An active generation without any change for so long is stuck, in minutes.
     pub(crate) stuck_minutes: u32,

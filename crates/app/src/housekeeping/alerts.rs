@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
-use store::alert::count_overflows;
+use store::alert::{BatchCounts, count_batches, count_overflows};
 use store::error::StoreError;
 use store::metric::{Event, NewMetric, Severity, count_ends, insert_metric, list_stuck};
 use store::tx::SystemTx;
@@ -23,8 +23,8 @@ use crate::webhook::{Sender, Sent, sender_of};
 const WINDOW: TimeDelta = TimeDelta::hours(1);
 /// An alert that lasts is repeated after this time.
 const REPEAT: Duration = Duration::from_hours(1);
-/// Fewer ended generations than this say nothing of a share.
-const LEAST_ENDS: u64 = 5;
+/// Fewer ended generations or batches than this say nothing of a share.
+const LEAST_COUNTED: u64 = 5;
 
 /// Something to tell the operator.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +43,8 @@ struct Standing {
     overflows: u64,
     completed: u64,
     ended: u64,
+    /// What models were asked for one section each.
+    batches: BatchCounts,
     /// Generations that have not moved for as long as is configured: id, what they are, minutes.
     stuck: Vec<(String, Value, i64)>,
 }
@@ -100,6 +102,7 @@ impl Alerts {
                     overflows: count_overflows(tx, now - WINDOW).await?,
                     completed: ends.completed,
                     ended: ends.all,
+                    batches: count_batches(tx, now - WINDOW).await?,
                     stuck: stuck.collect(),
                 })
             })
@@ -151,8 +154,18 @@ fn alerts_of(standing: &Standing, settings: &AlertSettings) -> Vec<Alert> {
             facts: json!({ "count": count, "limit": settings.overflows_per_hour }),
         });
     }
+    let is_low =
+        |done: u64, all: u64| all >= LEAST_COUNTED && done * 100 < all * u64::from(settings.success_percent);
+    let BatchCounts { accepted, all } = standing.batches;
+    if is_low(accepted, all) {
+        alerts.push(Alert {
+            name: "low_batch_success".to_owned(),
+            text: format!("answers were accepted for only {accepted} of {all} sections of the last hour"),
+            facts: json!({ "accepted": accepted, "batches": all, "limit_percent": settings.success_percent }),
+        });
+    }
     let (completed, ended) = (standing.completed, standing.ended);
-    if ended >= LEAST_ENDS && completed * 100 < ended * u64::from(settings.success_percent) {
+    if is_low(completed, ended) {
         alerts.push(Alert {
             name: "low_success".to_owned(),
             text: format!("only {completed} of {ended} generations of the last hour were completed"),
@@ -197,6 +210,13 @@ mod tests {
         check(&ends(8, 10), &[]);
         check(&ends(7, 10), &["low_success"]);
         check(&ends(0, 4), &[]);
+        let batches = |accepted, all| Standing {
+            batches: BatchCounts { accepted, all },
+            ..Standing::default()
+        };
+        check(&batches(8, 10), &[]);
+        check(&batches(7, 10), &["low_batch_success"]);
+        check(&batches(0, 4), &[]);
         let stuck = Standing {
             stuck: vec![("g".to_owned(), json!({}), 5)],
             ..Standing::default()
