@@ -10,6 +10,7 @@ use store::chunk::Chunk;
 use store::error::StoreError;
 use store::search::{Hit, Query, list_contents, search, without_copies};
 use store::tx::Tx;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Services;
@@ -25,6 +26,10 @@ const DEPTH_FACTOR: usize = 2;
 const INDEX_DEPTH_FACTOR: usize = 4;
 /// Retrieved context of the largest prompts (generation 3.3).
 const DEFAULT_TOKENS: u32 = 40_000;
+/// Searches at once in one process. Each is work for a processor and holds a connection meanwhile: where a course's lessons
+/// all search, heartbeats must still find one of the pool's ten.
+const SEARCHES_AT_ONCE: usize = 4;
+static SEARCHES: Semaphore = Semaphore::const_new(SEARCHES_AT_ONCE);
 /// Chunks that a lesson gets (generation 3.1).
 const DEFAULT_LIMIT: usize = 10;
 
@@ -97,6 +102,8 @@ pub async fn retrieve(
         None => Vec::new(),
     };
     let asked = rank_in_index(services, asked, &contents, options.limit).await;
+    // The semaphore is never closed.
+    let _place = SEARCHES.acquire().await;
     let hits = in_system!(services.store, |tx| {
         find(tx, services, course_id, &asked, options).await
     })?;
@@ -125,6 +132,7 @@ pub async fn retrieve_for(
     };
     tx.commit().await?;
     let asked = rank_in_index(services, asked, &contents, options.limit).await;
+    let _place = SEARCHES.acquire().await;
     let mut tx = services.store.tenant(actor).await?;
     let hits = find(&mut tx, services, course_id, &asked, options).await?;
     tx.commit().await?;

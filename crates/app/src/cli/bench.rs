@@ -1,6 +1,7 @@
 //! `bench`: figures of this machine, measured by the product itself.
 
 mod embedded;
+mod headings;
 mod orchestration;
 mod repair;
 mod retrieval;
@@ -23,7 +24,11 @@ pub(super) struct Bench {
     /// The GGUF file for `embedded` [default: the default embedded model, if it is there]
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// The folder with books for `retrieval`: `BOOK.json` with glossaries and `BOOK/*.md`
+    /// The course for `headings`: a file that `export --format json` wrote
+    #[arg(long, value_name = "FILE")]
+    course: Option<PathBuf>,
+    /// The folder with books for `retrieval`: `BOOK.json` with glossaries and `BOOK/*.md`; for `headings` the folder with
+    /// the chapters that the course was made from
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
 }
@@ -38,6 +43,8 @@ enum Subject {
     Service,
     /// Finding in documents: how well, by words, by vectors and by both
     Retrieval,
+    /// A course made from documents: how much of their table of contents it covers
+    Headings,
     /// Finding in 1 000 documents: how fast, and the size of the indexes
     Search,
     /// The embedded model: prompt and answer tokens a second
@@ -55,6 +62,10 @@ impl Bench {
             Some(Subject::Retrieval) => {
                 let measured = Box::pin(retrieval::measure_quality(config, self.data.as_deref()));
                 print(&measured.await?)?;
+            }
+            Some(Subject::Headings) => {
+                let measured = headings::measure(config, self.course.as_deref(), self.data.as_deref());
+                print(&Box::pin(measured).await?)?;
             }
             Some(Subject::Search) => print(&Box::pin(retrieval::measure_large(config)).await?)?,
             Some(Subject::Embedded) => print(&embedded::measure(config, self.model).await?)?,

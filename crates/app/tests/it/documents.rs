@@ -3,12 +3,20 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use domain::language::Language;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::desk::{Desk, Ran};
 use crate::provider::Provider;
+use crate::service::Service;
+
+/// Far longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// What a keeper of bees might have written; `yield_of_honey` is what the tests change.
 fn handbook(yield_of_honey: &str) -> String {
@@ -225,6 +233,120 @@ fn documents_without_text_are_named_and_a_course_of_them_alone_fails() {
             "nothing",
         ],
     );
-    alone.expect(1, &["blank.md"]);
+    alone.expect(2, &["blank.md"]);
     assert!(!desk.path().join("nothing/nothing-at-all.html").exists());
+}
+
+/// An author who uses the API.
+struct Author<'a> {
+    service: Service<'a>,
+    token: String,
+}
+
+impl Author<'_> {
+    fn does(&self, procedure: &str, input: &Value) -> Value {
+        self.service
+            .post(procedure, &self.token, input)
+            .expect(200, "{")
+            .json()
+    }
+
+    fn reads(&self, query: &str, language: &str) -> Value {
+        let bearer = format!("Bearer {}", self.token);
+        let headers = [("authorization", bearer.as_str()), ("accept-language", language)];
+        let line = format!("GET /api/v1/{query}");
+        self.service.send(&line, &headers, b"").expect(200, "{").json()
+    }
+
+    /// Reads until it is so.
+    fn waits(&self, query: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let begun = Instant::now();
+        loop {
+            let found = self.reads(query, "en");
+            if is_so(&found) {
+                return found;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{query}: {found}");
+            sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn uploads(&self, course: &str, name: &str, text: &str) {
+        let input = json!({
+            "courseId": course, "filename": name, "mimeType": "text/markdown", "size": text.len(),
+            "contentBase64": STANDARD.encode(text),
+        });
+        assert_eq!(self.does("generation.uploadFile", &input)["status"], "uploaded");
+    }
+}
+
+#[test]
+fn uploaded_documents_are_read_in_the_background_asked_and_cited() {
+    let (desk, provider) = (Desk::new(), Provider::good(Language::English));
+    let url = provider.base_url();
+    let service = Service::start(
+        &desk,
+        &[
+            ("OPENAI_BASE_URL", &url),
+            ("COURSEWRIGHT_MODEL", "scripted"),
+            ("COURSEWRIGHT_EMBEDDINGS__BASE_URL", &url),
+            ("COURSEWRIGHT_EMBEDDINGS__MODEL", "scripted-words"),
+            ("COURSEWRIGHT_EMBEDDINGS__DIMENSIONS", "256"),
+        ],
+    );
+    service.printed(&["org", "create", "A school", "--tier", "standard"]);
+    service.printed(&["user", "create", "ann@example.org", "--org", "A school"]);
+    let token = service.printed(&["token", "create", "ann@example.org"]);
+    let author = Author { service, token };
+    let made = author.does(
+        "courses.create",
+        &json!({ "title": "Beekeeping for beginners", "review": false }),
+    );
+    let course = made["id"].as_str().unwrap();
+    let honey = "A hive gives twenty kilograms of honey in a good summer.";
+    author.uploads(course, "handbook.md", &handbook(honey));
+    author.uploads(course, "blank.md", "\n \n\n");
+
+    let mut worker = desk.spawn_with(&provider, &["worker"]);
+    let list = format!("documents.list?courseId={course}");
+    let statuses = |listed: &Value| -> Vec<String> {
+        let items = listed["items"].as_array().unwrap().iter();
+        items
+            .map(|item| item["status"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let listed = author.waits(&list, |listed| {
+        let open = ["uploaded", "processing"];
+        !statuses(listed)
+            .iter()
+            .any(|status| open.contains(&status.as_str()))
+    });
+    assert_eq!(statuses(&listed), ["processed", "failed"], "{listed}");
+    let failure = |listed: &Value| {
+        listed["items"][1]["failure"]["message"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(listed["items"][1]["failure"]["code"], "no_text");
+    assert!(!failure(&listed).is_empty());
+    assert!(failure(&author.reads(&list, "ru")).starts_with("blank.md: в файле нет текста"));
+
+    let document = format!("documents.get?id={}", listed["items"][0]["id"].as_str().unwrap());
+    let read = author.reads(&document, "en");
+    assert_eq!(read["text"]["language"], "en");
+    assert_eq!(read["text"]["outline"][1]["heading"], "The colony", "{read}");
+    assert_eq!(read["usedByLessons"], json!([]));
+    let question = json!({ "courseId": course, "question": "How much honey does a hive give?" });
+    let answer = author.does("courses.ask", &question);
+    assert_eq!(answer["sources"][0]["document"], "handbook.md", "{answer}");
+    assert_eq!(answer["unreadDocuments"], json!(["blank.md"]));
+
+    author.does("generation.initiate", &json!({ "courseId": course }));
+    let status = format!("generation.getStatus?courseId={course}");
+    author.waits(&status, |status| status["status"] == "completed");
+    let used = author.reads(&document, "en");
+    assert!(!used["usedByLessons"].as_array().unwrap().is_empty(), "{used}");
+    worker.kill().unwrap();
+    worker.wait().unwrap();
 }
