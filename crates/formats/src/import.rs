@@ -14,6 +14,8 @@ mod markdown;
 mod package;
 mod pdf;
 mod pptx;
+#[cfg(test)]
+mod producers;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -125,12 +127,20 @@ pub enum Excess {
 }
 
 impl Excess {
+    /// A limit as people count it.
+    const fn amount(self, limit: u64) -> u64 {
+        match self {
+            Self::UnpackedBytes => limit >> 20,
+            Self::Characters | Self::Blocks | Self::Pages | Self::Files => limit,
+        }
+    }
+
     const fn words(self) -> &'static str {
         match self {
             Self::Characters => "characters of text",
             Self::Blocks => "paragraphs",
             Self::Pages => "pages",
-            Self::UnpackedBytes => "bytes when unpacked",
+            Self::UnpackedBytes => "MiB when unpacked",
             Self::Files => "files inside it",
         }
     }
@@ -150,7 +160,7 @@ pub enum ImportError {
         detail: String,
     },
     /// It has more than can be read.
-    #[error("it is too large (more than {limit} {}): split it into several files", excess.words())]
+    #[error("it is too large (more than {} {}): split it into several files", excess.amount(*limit), excess.words())]
     TooLarge {
         /// What there is too much of.
         excess: Excess,

@@ -25,7 +25,8 @@ pub(super) fn decode(bytes: &[u8], declared: Option<&'static Encoding>) -> Resul
     };
     let (text, _) = encoding.decode_with_bom_removal(bytes);
     let broken = text.chars().filter(|one| is_broken(*one)).count();
-    if broken > 0 && broken > text.chars().count() / ONE_BROKEN_IN {
+    // One breaks wherever a text is cut off.
+    if broken > 1 && broken > text.chars().count() / ONE_BROKEN_IN {
         return Err(ImportError::malformed(
             "its bytes are not text in any known encoding",
         ));

@@ -1,12 +1,15 @@
 //! PDF: text in reading order with its headings, lists and tables (pdf-inspector, on lopdf), and the pages that are
 //! pictures.
 
+mod furniture;
 mod lines;
+mod titles;
 
 use std::collections::BTreeSet;
 
 use pdf_inspector::{
-    MarkdownOptions, OCR_REASON_NO_TEXT, PdfError, PdfOptions, PdfProcessResult, process_pdf_mem_with_options,
+    MarkdownOptions, OCR_REASON_NO_TEXT, PdfError, PdfOptions, PdfProcessResult,
+    extract_text_with_positions_mem, process_pdf_mem_with_options,
 };
 
 use super::blocks::Blocks;
@@ -14,6 +17,9 @@ use super::{Excess, Extraction, ImportError, ImportLimits};
 
 /// The mark stands within so many bytes (ISO 32000-2, annex I).
 const MARK_WITHIN: usize = 1024;
+/// Documents of more pages are not read once more for titles among the text: 200 pages take a second of the processor
+/// (measured), and a file of an ordinary size has eight.
+const MOST_PAGES_READ_TWICE: u32 = 400;
 
 /// Reads a PDF.
 pub(super) fn extract(bytes: &[u8], limits: &ImportLimits) -> Result<Extraction, ImportError> {
@@ -30,8 +36,13 @@ pub(super) fn extract(bytes: &[u8], limits: &ImportLimits) -> Result<Extraction,
         });
     }
     let read = process(bytes, PdfOptions::new().markdown(options()))?;
+    let mut found = Blocks::new(limits);
+    lines::read(read.markdown.as_deref().unwrap_or_default(), &mut found)?;
+    // The text is there already; what this fails on leaves titles in their paragraphs.
+    let items = (pages <= MOST_PAGES_READ_TWICE).then(|| extract_text_with_positions_mem(bytes));
+    let titles = items.and_then(Result::ok).map_or_else(Vec::new, titles::find);
     let mut blocks = Blocks::new(limits);
-    lines::read(read.markdown.as_deref().unwrap_or_default(), &mut blocks)?;
+    blocks.append(furniture::without(titles::apply(found.into_blocks(), &titles)))?;
     let unread_pages = unread_pages(&read, &blocks);
     Ok(Extraction {
         text: blocks.finish(read.title.as_deref(), pages),
@@ -48,6 +59,8 @@ fn options() -> MarkdownOptions {
         format_urls: false,
         include_links: false,
         include_page_numbers: true,
+        // It takes texts that repeat themselves, as exercises do, for such lines too, and they would be lost.
+        strip_headers_footers: false,
         ..MarkdownOptions::default()
     }
 }

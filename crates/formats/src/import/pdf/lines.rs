@@ -26,11 +26,12 @@ pub(super) fn read(markdown: &str, blocks: &mut Blocks<'_>) -> Result<(), Import
     let mut open: Option<(BlockKind, String)> = None;
     while let Some(line) = lines.next() {
         let found = kind_of(line);
-        let continues = matches!(
-            (&open, found),
-            (Some((BlockKind::Table, _)), Line::Row)
-                | (Some((BlockKind::Paragraph | BlockKind::ListItem, _)), Line::Text)
-        );
+        let continues = match (&open, found) {
+            (Some((BlockKind::Table, _)), Line::Row) | (Some((BlockKind::Paragraph, _)), Line::Text) => true,
+            // What belongs to an item is indented; all else after it is a paragraph of its own.
+            (Some((BlockKind::ListItem, _)), Line::Text) => line.starts_with(char::is_whitespace),
+            _ => false,
+        };
         if let Some((_, text)) = open.as_mut().filter(|_| continues) {
             text.push('\n');
             text.push_str(line);
@@ -106,7 +107,7 @@ mod tests {
     fn blocks_have_their_pages() {
         let limits = ImportLimits::default();
         let mut blocks = Blocks::new(&limits);
-        let markdown = "# Title\n\n<!-- Page 2 -->\n\nOne line\nand __init__ * two\n- item\n  goes on\n1. first\n\n|a|b|\n|---|---|\n|1|2|\n\n\
+        let markdown = "# Title\n\n<!-- Page 2 -->\n\nOne line\nand __init__ * two\n- item\n  goes on\n1. first\nand text\n\n|a|b|\n|---|---|\n|1|2|\n\n\
             ```\n  x = 1\n```\n## 2 * 3\n";
         read(markdown, &mut blocks).unwrap();
         let found: Vec<(BlockKind, String, Option<u32>)> = blocks
@@ -122,6 +123,7 @@ mod tests {
                 block(BlockKind::Paragraph, "One line\nand __init__ * two", 2),
                 block(BlockKind::ListItem, "- item\ngoes on", 2),
                 block(BlockKind::ListItem, "1. first", 2),
+                block(BlockKind::Paragraph, "and text", 2),
                 block(BlockKind::Table, "|a|b|\n|---|---|\n|1|2|", 2),
                 block(BlockKind::Code, "  x = 1", 2),
                 block(BlockKind::Heading { level: 2 }, "2 * 3", 2),
