@@ -47,8 +47,10 @@ async fn embed_outdated(services: &Services, cancel: &CancellationToken) -> Resu
     let claimed = in_system!(services.store, |tx| claim_outdated(tx, model, LEASE).await)?;
     let Some(content) = claimed else { return Ok(0) };
     let embedded = embed_batch(services, &content, model, cancel).await;
-    // Also after a failure: another process may reach the model.
-    in_system!(services.store, |tx| free_outdated(tx, &content, model).await)?;
+    // A content that the model refuses keeps the claim until it ends, so that the others get their turn.
+    if embedded.is_ok() || cancel.is_cancelled() {
+        in_system!(services.store, |tx| free_outdated(tx, &content, model).await)?;
+    }
     embedded
 }
 

@@ -30,7 +30,7 @@ pub(super) async fn save(
     let cut = tokio::task::spawn_blocking(move || cut(text))
         .await
         .map_err(PipelineError::task)?;
-    if cut.chunks.is_empty() {
+    if cut.chunks.iter().all(|chunk| chunk.text.trim().is_empty()) {
         return Ok(Err(ReadError {
             code: "no_text".to_owned(),
             message: format!("No text was found in '{}'.", claim.document.filename),

@@ -1,329 +1,19 @@
 //! Reading of documents: resumed after a crash, shared between processes, searched in two indexes.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+mod library;
 
-use async_trait::async_trait;
-use domain::clock::SystemClock;
-use domain::course::CourseRequest;
-use domain::document::{BlockKind, DocumentBlock, DocumentText};
-use domain::id::{ChunkId, CourseId, DocumentId};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use domain::language::Language;
-use domain::organization::Tier;
-use domain::user::Actor;
-use llm::card::{Cards, ModelCard};
-use llm::error::ProviderError;
-use llm::gateway::Models;
-use llm::provider::scripted::answers::schema_answers;
-use llm::provider::scripted::{Scripted, WordEmbedder};
-use llm::provider::{Embedder, EmbeddingKind};
-use llm::route::Routes;
-use llm::vector_index::{IndexedContent, VectorIndex};
-use pipeline::Services;
-use pipeline::event::Unwatched;
-use pipeline::ingest::{DocumentReader, IngestOutcome, ReadError, ingest_course, ingest_next, reembed_next};
-use pipeline::retrieval::{Piece, RetrieveOptions, Retrieved, retrieve, retrieve_for};
-use store::chunk::{Chunk, find_text, list_document_chunks};
-use store::course::insert_course;
-use store::document::{Document, DocumentStatus, NewDocument, finish_upload, list_documents, reserve_upload};
-use store::testkit::{self, TestDatabase};
-use store::tier::get_tier_settings;
-use store::{Store, organization};
-use tokio::sync::Notify;
+use pipeline::ingest::{IngestOutcome, ingest_course, ingest_next, reembed_next};
+use pipeline::retrieval::{Piece, RetrieveOptions, retrieve, retrieve_for};
+use store::chunk::find_text;
+use store::document::DocumentStatus;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Documents by name, and how often each was read.
-#[derive(Debug, Default)]
-struct Shelf {
-    texts: BTreeMap<String, String>,
-    readings: Mutex<HashMap<DocumentId, usize>>,
-}
-
-#[async_trait]
-impl DocumentReader for Shelf {
-    async fn read(&self, document: &Document) -> Result<DocumentText, ReadError> {
-        *self.readings.lock().unwrap().entry(document.id).or_insert(0) += 1;
-        let refusal = |code: &str, is_passing| ReadError {
-            code: code.to_owned(),
-            message: format!("'{}' cannot be read.", document.filename),
-            is_passing,
-        };
-        match self.texts.get(&document.filename).map(String::as_str) {
-            None => Err(refusal("malformed", false)),
-            Some("away") => Err(refusal("storage", true)),
-            Some(text) => Ok(DocumentText {
-                title: Some(document.filename.clone()),
-                blocks: text.split("\n\n").map(block).collect(),
-                ..DocumentText::default()
-            }),
-        }
-    }
-}
-
-fn block(text: &str) -> DocumentBlock {
-    let (kind, text) = match text.strip_prefix("# ") {
-        Some(heading) => (BlockKind::Heading { level: 1 }, heading),
-        None => (BlockKind::Paragraph, text),
-    };
-    DocumentBlock {
-        kind,
-        text: text.to_owned(),
-        page: None,
-    }
-}
-
-/// Counts words, under a name, and halts where it is told to.
-#[derive(Debug)]
-struct Halting {
-    inner: WordEmbedder,
-    name: &'static str,
-    batches: AtomicUsize,
-    halted: Notify,
-}
-
-impl Halting {
-    fn after(batches: usize, name: &'static str) -> Arc<Self> {
-        Arc::new(Self {
-            inner: WordEmbedder::new(512),
-            name,
-            batches: AtomicUsize::new(batches),
-            halted: Notify::new(),
-        })
-    }
-}
-
-#[async_trait]
-impl Embedder for Halting {
-    fn model(&self) -> &str {
-        self.name
-    }
-
-    fn dimensions(&self) -> usize {
-        self.inner.dimensions()
-    }
-
-    async fn embed(&self, texts: &[String], kind: EmbeddingKind) -> Result<Vec<Vec<f32>>, ProviderError> {
-        let left = self
-            .batches
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        if left.is_err() {
-            self.halted.notify_one();
-            std::future::pending::<()>().await;
-        }
-        self.inner.embed(texts, kind).await
-    }
-}
-
-/// An index in memory.
-#[derive(Debug, Default)]
-struct Beside {
-    points: Mutex<Vec<(IndexedContent, ChunkId, Vec<f32>)>>,
-    searches: AtomicUsize,
-    is_down: AtomicBool,
-}
-
-impl Beside {
-    fn check(&self) -> Result<(), ProviderError> {
-        if self.is_down.load(Ordering::SeqCst) {
-            return Err(ProviderError::Setup("down".to_owned()));
-        }
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl VectorIndex for Beside {
-    fn name(&self, model: &str) -> String {
-        format!("qdrant:{model}")
-    }
-
-    async fn put(
-        &self,
-        _model: &str,
-        content: &IndexedContent,
-        vectors: &[(ChunkId, Vec<f32>)],
-    ) -> Result<(), ProviderError> {
-        self.check()?;
-        let mut points = self.points.lock().unwrap();
-        points.retain(|(of, _, _)| of != content);
-        points.extend(
-            vectors
-                .iter()
-                .map(|(id, vector)| (content.clone(), *id, vector.clone())),
-        );
-        Ok(())
-    }
-
-    async fn search(
-        &self,
-        _model: &str,
-        contents: &[IndexedContent],
-        question: &[f32],
-        limit: usize,
-    ) -> Result<Vec<ChunkId>, ProviderError> {
-        self.check()?;
-        self.searches.fetch_add(1, Ordering::SeqCst);
-        let points = self.points.lock().unwrap();
-        let mut found: Vec<(f32, ChunkId)> = points
-            .iter()
-            .filter(|(content, _, _)| contents.contains(content))
-            .map(|(_, id, vector)| (vector.iter().zip(question).map(|(a, b)| a * b).sum(), *id))
-            .collect();
-        found.sort_by(|one, other| other.0.total_cmp(&one.0));
-        Ok(found.into_iter().take(limit).map(|(_, id)| id).collect())
-    }
-
-    async fn remove(&self, content: &IndexedContent) -> Result<(), ProviderError> {
-        self.check()?;
-        self.points.lock().unwrap().retain(|(of, _, _)| of != content);
-        Ok(())
-    }
-}
-
-struct Library {
-    store: Arc<Store>,
-    owner: Actor,
-    course: CourseId,
-    shelf: Arc<Shelf>,
-    index: Option<Arc<Beside>>,
-    database: TestDatabase,
-}
-
-impl Library {
-    /// A course with these documents, uploaded and not read.
-    async fn new(documents: &[(&str, String)]) -> Self {
-        let database = testkit::database().await.unwrap();
-        let store = Arc::new(database.open().await.unwrap());
-        let owner = store
-            .with_system(async |tx| organization::ensure_local_owner(tx).await)
-            .await
-            .unwrap();
-        let request = CourseRequest {
-            title: "Markets".to_owned(),
-            ..CourseRequest::default()
-        };
-        let (inputs, _) = request.check(Language::English).unwrap();
-        let course = store
-            .with_tenant(&owner, async |tx| insert_course(tx, &inputs).await)
-            .await
-            .unwrap();
-        let texts = documents
-            .iter()
-            .map(|(name, text)| ((*name).to_owned(), text.clone()));
-        let library = Self {
-            store,
-            owner,
-            course: course.id,
-            shelf: Arc::new(Shelf {
-                texts: texts.collect(),
-                readings: Mutex::default(),
-            }),
-            index: None,
-            database,
-        };
-        for (name, text) in documents {
-            library.upload(name, text).await;
-        }
-        library
-    }
-
-    async fn upload(&self, name: &str, content: &str) {
-        let course = self.course;
-        let reservation = self
-            .store
-            .with_tenant(&self.owner, async |tx| {
-                let mut limits = get_tier_settings(tx, Tier::Premium).await?;
-                limits.max_files_per_course = 100;
-                reserve_upload(tx, course, content.len() as u64, &limits).await
-            })
-            .await
-            .unwrap();
-        let new = NewDocument {
-            filename: name.to_owned(),
-            mime_type: "text/markdown".to_owned(),
-            size_bytes: content.len() as u64,
-            sha256: sha256(&format!("{name} {content}")),
-        };
-        self.store
-            .with_system(async |tx| finish_upload(tx, reservation.id, &new).await)
-            .await
-            .unwrap();
-    }
-
-    fn services(&self, embedder: Arc<dyn Embedder>) -> Services {
-        let mut cards = Cards::default();
-        cards.insert(ModelCard::assumed("silent", "silent"));
-        let silent = Scripted::new("silent", schema_answers(1, Language::English));
-        let models = Models::builder(cards, Routes::single("silent"), embedder)
-            .provider(Arc::new(silent))
-            .build(Arc::new(SystemClock))
-            .unwrap();
-        Services {
-            store: Arc::clone(&self.store),
-            models,
-            clock: Arc::new(SystemClock),
-            observer: Arc::new(Unwatched),
-            documents: Arc::clone(&self.shelf) as _,
-            vector_index: self.index.clone().map(|index| index as _),
-        }
-    }
-
-    fn usual(&self) -> Services {
-        self.services(Halting::after(usize::MAX, "words"))
-    }
-
-    async fn read_all(&self, services: &Services) -> Vec<Document> {
-        let course = self.course;
-        Box::pin(ingest_course(services, course, &CancellationToken::new()))
-            .await
-            .unwrap()
-    }
-
-    async fn documents(&self) -> Vec<Document> {
-        let course = self.course;
-        let documents = self
-            .store
-            .with_system(async |tx| list_documents(tx, course).await);
-        documents.await.unwrap()
-    }
-
-    async fn chunks(&self, id: DocumentId) -> Vec<Chunk> {
-        let chunks = self
-            .store
-            .with_system(async |tx| list_document_chunks(tx, id).await);
-        chunks.await.unwrap()
-    }
-
-    /// As after `kill -9`: nobody renews any claim.
-    async fn expire(&self) {
-        self.database
-            .arrange("update documents set claimed_until = now() - interval '1 second' where claimed_until is not null")
-            .await.unwrap();
-    }
-
-    async fn ask(&self, services: &Services, question: &str) -> Vec<Retrieved> {
-        let questions = [question.to_owned()];
-        retrieve(services, self.course, &questions, &RetrieveOptions::default())
-            .await
-            .unwrap()
-    }
-}
-
-fn sha256(text: &str) -> String {
-    use sha2::Digest as _;
-    hex::encode(sha2::Sha256::digest(text))
-}
-
-/// A text of many sections, so that it is embedded in several batches.
-fn long_text() -> String {
-    let sections = (0..80).map(|number| {
-        let sentence = format!("Subject{number} is explained here with words of its own, number {number}. ");
-        format!("# Chapter {number}\n\n{}", sentence.repeat(30).trim())
-    });
-    sections.collect::<Vec<_>>().join("\n\n")
-}
+use library::{Beside, Halting, Library, Refusing, long_text, subject};
 
 #[tokio::test]
 async fn reading_killed_between_batches_goes_on_without_repeating_anything() {
@@ -493,7 +183,10 @@ async fn what_is_retrieved_is_the_same_every_time_and_within_the_budget() {
     let library = Library::new(&[("long.md", long_text())]).await;
     let services = library.usual();
     library.read_all(&services).await;
-    let questions = ["subject7 explained".to_owned(), "subject41 words".to_owned()];
+    let questions = [
+        format!("{} explained", subject(7)),
+        format!("{} words", subject(41)),
+    ];
     let options = RetrieveOptions {
         limit: 6,
         ..RetrieveOptions::default()
@@ -502,10 +195,10 @@ async fn what_is_retrieved_is_the_same_every_time_and_within_the_budget() {
         .await
         .unwrap();
     assert_eq!(found.len(), 6);
-    for subject in ["Subject7 ", "Subject41 "] {
+    for word in [subject(7), subject(41)] {
         assert!(
-            found[..2].iter().any(|one| one.chunk.text.contains(subject)),
-            "{subject}"
+            found[..2].iter().any(|one| one.chunk.text.contains(&word)),
+            "{word}"
         );
     }
     let again = retrieve(&services, library.course, &questions, &options)
@@ -537,8 +230,8 @@ async fn another_embedding_model_embeds_in_the_background_while_words_are_found(
     let library = Library::new(&[("long.md", long_text())]).await;
     library.read_all(&library.usual()).await;
     let changed = library.services(Halting::after(usize::MAX, "other words"));
-    let before = library.ask(&changed, "subject41").await;
-    assert!(before[0].chunk.text.contains("Subject41 "), "found by its words");
+    let before = library.ask(&changed, &subject(41)).await;
+    assert!(before[0].chunk.text.contains(&subject(41)), "found by its words");
     let cancel = CancellationToken::new();
     let mut embedded = 0;
     loop {
@@ -559,32 +252,44 @@ async fn another_embedding_model_embeds_in_the_background_while_words_are_found(
         .unwrap();
     assert!(first > 0);
     assert_eq!((first, second), (embedded, embedded));
-    assert!(
-        library.ask(&changed, "subject41").await[0]
-            .chunk
-            .text
-            .contains("Subject41 ")
-    );
+    let after = library.ask(&changed, &subject(41)).await;
+    assert!(after[0].chunk.text.contains(&subject(41)));
+}
+
+#[tokio::test]
+async fn a_document_that_the_new_model_refuses_does_not_keep_the_others_waiting() {
+    let library = Library::new(&[
+        ("one.md", "# Animals\n\nThe zebra has stripes.".to_owned()),
+        ("two.md", "# Animals\n\nThe lion has a mane.".to_owned()),
+    ])
+    .await;
+    library.read_all(&library.usual()).await;
+    let changed = library.services(Arc::new(Refusing("zebra")));
+    let cancel = CancellationToken::new();
+    assert!(reembed_next(&changed, &cancel).await.is_err());
+    assert_eq!(reembed_next(&changed, &cancel).await.unwrap(), 1);
+    assert_eq!(reembed_next(&changed, &cancel).await.unwrap(), 0);
 }
 
 #[tokio::test]
 async fn a_second_index_ranks_where_it_has_everything_and_answers() {
     let mut library = Library::new(&[("long.md", long_text())]).await;
     library.read_all(&library.usual()).await;
-    let alone = library.ask(&library.usual(), "subject41 explained").await;
+    let question = format!("{} explained", subject(41));
+    let alone = library.ask(&library.usual(), &question).await;
     let index = Arc::new(Beside::default());
     library.index = Some(Arc::clone(&index));
     let services = library.usual();
-    library.ask(&services, "subject41 explained").await;
+    library.ask(&services, &question).await;
     assert_eq!(index.searches.load(Ordering::SeqCst), 0, "it has nothing yet");
     let cancel = CancellationToken::new();
     while reembed_next(&services, &cancel).await.unwrap() > 0 {}
-    let found = library.ask(&services, "subject41 explained").await;
+    let found = library.ask(&services, &question).await;
     assert_eq!(index.searches.load(Ordering::SeqCst), 1);
-    assert_eq!(found[0], alone[0]);
+    assert!(found[0].chunk.text.contains(&subject(41)));
     index.is_down.store(true, Ordering::SeqCst);
     assert_eq!(
-        library.ask(&services, "subject41 explained").await,
+        library.ask(&services, &question).await,
         alone,
         "the database is asked"
     );
