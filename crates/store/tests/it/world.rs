@@ -68,7 +68,7 @@ impl World {
     /// A course whose generation has just been started.
     pub(crate) async fn started(&self) -> (Course, StartedGeneration) {
         let course = self.course("Rust for beginners").await;
-        let started = self.start(course.id).await.unwrap();
+        let started = Box::pin(self.start(course.id)).await.unwrap();
         (course, started)
     }
 

@@ -88,7 +88,13 @@ mod tests {
             "a loop",
         ];
         let ranking = Bm25::of(texts.into_iter());
-        assert_eq!(ranking.rank("elasticity of price"), [2, 1, 0]);
+        assert_eq!(ranking.rank("Elasticity"), [2, 1], "the shorter text");
+        assert_eq!(
+            ranking.rank("elasticity of price"),
+            [1, 0, 2],
+            "more of the words"
+        );
+        assert_eq!(ranking.rank("the loop"), [3, 0, 2, 1], "the rarer word");
         assert!(ranking.rank("zebra").is_empty());
     }
 }
