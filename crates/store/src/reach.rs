@@ -46,7 +46,8 @@ impl Reach {
     pub(crate) async fn is_lost(&self) -> Error {
         loop {
             sleep(PATIENCE).await;
-            if let Some(problem) = self.problem().await {
+            // Connecting needs kilobytes, which every transaction would carry about.
+            if let Some(problem) = Box::pin(self.problem()).await {
                 return Error::Io(io::Error::new(io::ErrorKind::NotConnected, problem));
             }
         }
