@@ -94,7 +94,7 @@ impl Blocks {
 
 fn front_matter(course: &CourseView<'_>) -> String {
     let structure = course.structure;
-    let tags: Vec<_> = structure.course_tags.iter().map(|tag| writable(tag)).collect();
+    let tags: Vec<_> = structure.course_tags.iter().map(writable).collect();
     // Every JSON value is a YAML value, so no text can leave its line, but where YAML 1.1 sees lines that JSON does not.
     let fields = [
         ("title", json!(writable(&structure.course_title))),
