@@ -233,3 +233,26 @@ async fn how_vectors_are_searched_is_said() {
     // Nothing to do without pgvector, and an index with it.
     world.store().prepare_vectors(MODEL, 32).await.unwrap();
 }
+
+#[tokio::test]
+async fn words_are_found_in_a_course_of_many_documents() {
+    let world = World::new().await;
+    world
+        .database
+        .arrange("update tier_settings set max_files_per_course = 100")
+        .await
+        .unwrap();
+    let course = world.course("Many").await.id;
+    for number in 0..51 {
+        let text = format!("Good{number} has a price.");
+        read(&world, course, &format!("{number}.md"), &[&text]).await;
+    }
+    let other = world.course("Other").await.id;
+    read(&world, other, "7.md", &["Good7 is of another course."]).await;
+    let found = texts(&world, course, "the price of good7").await;
+    assert_eq!(found[0], "Good7 has a price.");
+    assert!(
+        found.iter().all(|text| text.ends_with("has a price.")),
+        "{found:?}"
+    );
+}
