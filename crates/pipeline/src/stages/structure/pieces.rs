@@ -128,7 +128,7 @@ pub(crate) async fn parts(
     let first_shown = Arc::new(Notify::new());
     let metadata = async {
         first_shown.notified().await;
-        metadata(run, analysis).await
+        Box::pin(metadata(run, analysis)).await
     };
     tokio::try_join!(metadata, sections(run, analysis, &first_shown))
 }
