@@ -48,6 +48,7 @@ pub mod version;
 pub mod webhook;
 pub mod worker;
 
+use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -201,7 +202,7 @@ impl Store {
             ids.again(),
             Arc::clone(&self.vectors),
         );
-        self.unless_lost(begun).await
+        self.unless_lost(Box::pin(begun)).await
     }
 
     /// A transaction of the program itself.
@@ -210,17 +211,18 @@ impl Store {
     /// [`StoreError`] if no connection can be had.
     pub async fn system(&self) -> Result<SystemTx, StoreError> {
         let begun = SystemTx::begin(&self.system, &self.hints, Arc::clone(&self.vectors));
-        self.unless_lost(begun).await
+        self.unless_lost(Box::pin(begun)).await
     }
 
-    /// What comes of `begun`, unless the server lets nobody in.
+    /// What comes of `begun`, unless the server lets nobody in. It is boxed: what makes connections is large, and every
+    /// caller's future would have it inside.
     async fn unless_lost<T>(
         &self,
-        begun: impl Future<Output = Result<T, StoreError>>,
+        mut begun: Pin<Box<impl Future<Output = Result<T, StoreError>>>>,
     ) -> Result<T, StoreError> {
         tokio::select! {
             biased;
-            begun = begun => begun,
+            begun = &mut begun => begun,
             error = self.reach.is_lost() => Err(error.into()),
         }
     }
