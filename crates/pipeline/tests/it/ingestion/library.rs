@@ -121,7 +121,7 @@ pub(super) struct Refusing(pub(super) &'static str);
 
 #[async_trait]
 impl Embedder for Refusing {
-    fn model(&self) -> &str {
+    fn model(&self) -> &'static str {
         "refusing"
     }
 
