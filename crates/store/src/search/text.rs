@@ -16,11 +16,12 @@ use crate::statement::statements;
 statements! {
     LIST_WORDS = "select distinct w.lexeme from unnest($1::text[]) as l (language),
         unnest(app.words_of(l.language, $2)) as w (lexeme, positions, weights)";
-    COUNT_WORDS = "with scope as materialized (select s.organization_id, s.sha256
-            from unnest($1::uuid[], $2::text[]) as s (organization_id, sha256))
+    COUNT_WORDS = "with found as materialized (select ''::tsvector || c.search as search
+            from unnest($1::uuid[], $2::text[]) as s (organization_id, sha256)
+            join chunks c on c.organization_id = s.organization_id and c.sha256 = s.sha256
+            where c.search is not null)
         select w.place, (select count(*) from (
-            select from chunks c where c.search @@ w.query::tsquery
-                and (c.organization_id, c.sha256) in (select s.organization_id, s.sha256 from scope s) limit $4) as found)
+            select from found f where f.search @@ w.query::tsquery limit $4) as counted)
         from unnest($3::text[]) with ordinality as w (query, place) order by w.place";
     COUNT_WORDS_WIDELY = "with scope as materialized (select s.organization_id, s.sha256
             from unnest($1::uuid[], $2::text[]) as s (organization_id, sha256))
@@ -28,13 +29,15 @@ statements! {
             select from (select c.organization_id, c.sha256 from chunks c where c.search @@ w.query::tsquery offset 0) as c
             where (c.organization_id, c.sha256) in (select s.organization_id, s.sha256 from scope s) limit $4) as found)
         from unnest($3::text[]) with ordinality as w (query, place) order by w.place";
-    RANK = "select c.id from chunks c,
+    RANK = "with found as materialized (select c.id, c.tokens, ''::tsvector || c.search as search
+            from unnest($1::uuid[], $2::text[]) as s (organization_id, sha256)
+            join chunks c on c.organization_id = s.organization_id and c.sha256 = s.sha256
+            where c.search is not null)
+        select c.id from found c,
         lateral (select sum(w.weight * ts_rank($6::real[], c.search, w.query::tsquery))
                 / (1 - $7::float8 + $7::float8 * c.tokens / $8::float8) as score
             from unnest($3::text[], $4::float8[]) as w (query, weight)) as ranked
         where c.search @@ $5::text::tsquery
-            and (c.organization_id, c.sha256) in (
-                select s.organization_id, s.sha256 from unnest($1::uuid[], $2::text[]) as s (organization_id, sha256))
         order by ranked.score desc, c.id limit $9";
     RANK_WIDELY = "with found as materialized (
             select c.id, c.tokens, ''::tsvector || c.search as search
@@ -58,9 +61,10 @@ const COUNT_MOST: u32 = 20_000;
 /// Chunks that are ranked: those with the rarest words of the question. Words that would bring more only add to the
 /// score of the others.
 const CANDIDATES_MOST: u32 = 2_000;
-/// In so many contents or more, the index of words is read once for all of them and not once for each: it has no order by
-/// content, and the planner does not know how much it would read again and again.
+/// In so many contents or chunks, the index of words is read, once for all of them. In fewer, their chunks are read
+/// instead: the index has no order by content, and what it knows of everybody's chunks is more.
 const CONTENTS_WIDE: usize = 50;
+const CHUNKS_WIDE: usize = 5_000;
 /// What a word in the headings counts against one in the text, in PostgreSQL's order of weights: D, C, B, A.
 const WEIGHTS: [f32; 4] = [0.5, 0.5, 0.5, 1.0];
 /// How much the length of a chunk counts (`b` of BM25), and the length of a chunk as they are cut, in tokens. The length
@@ -87,7 +91,9 @@ pub(super) async fn rank(
         })
         .unzip();
     let quoted: Vec<String> = words.iter().map(|word| quoted(word)).collect();
-    let (count_words, rank_chunks) = if scope.len() >= CONTENTS_WIDE {
+    let chunks: usize = scope.iter().map(|part| part.searched_count).sum();
+    let is_wide = scope.len() >= CONTENTS_WIDE || chunks >= CHUNKS_WIDE;
+    let (count_words, rank_chunks) = if is_wide {
         (COUNT_WORDS_WIDELY, RANK_WIDELY)
     } else {
         (COUNT_WORDS, RANK)
@@ -99,7 +105,6 @@ pub(super) async fn rank(
         .bind(i64::from(COUNT_MOST))
         .fetch_all(&mut *connection)
         .await?;
-    let chunks: usize = scope.iter().map(|part| part.searched_count).sum();
     let mut counted: Vec<(u32, String)> = quoted
         .into_iter()
         .zip(counts)

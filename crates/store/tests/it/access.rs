@@ -296,7 +296,7 @@ async fn count_as(connection: &mut PgConnection, claims: &str, table: &str, whic
 
 #[tokio::test]
 async fn forged_and_missing_claims_see_nothing_in_any_table() {
-    let world = full_world().await;
+    let world = Box::pin(full_world()).await;
     let mut connection = world.superuser().await;
     let organization = world.owner.organization_id;
     let nobody = UserId::generate();
@@ -342,7 +342,7 @@ async fn forged_and_missing_claims_see_nothing_in_any_table() {
 
 #[tokio::test]
 async fn no_table_shows_another_tenants_rows() {
-    let world = full_world().await;
+    let world = Box::pin(full_world()).await;
     let stranger = person(world.store(), "Beta", Tier::Premium, Role::Admin).await;
     let superadmin = person(world.store(), "Operators", Tier::Premium, Role::Superadmin).await;
     let mut connection = world.superuser().await;

@@ -101,7 +101,7 @@ fn id(chunk: ChunkId) -> String {
 
 #[tokio::test]
 async fn a_lesson_cites_chunks_of_its_course_and_nothing_else() {
-    let desk = Desk::new().await;
+    let desk = Box::pin(Desk::new()).await;
     let document = desk.read("market.md", &[DEMAND, SUPPLY]).await;
     let elsewhere = desk.world.course("Elsewhere").await.id;
     let foreign = library::document(
@@ -150,7 +150,7 @@ async fn a_lesson_cites_chunks_of_its_course_and_nothing_else() {
 
 #[tokio::test]
 async fn a_text_without_strange_citations_is_saved_as_it_is() {
-    let desk = Desk::new().await;
+    let desk = Box::pin(Desk::new()).await;
     let document = desk.read("market.md", &[DEMAND]).await;
     let chunks = desk.chunks(document).await;
     desk.write(1, &[&[id(chunks[0])], &[]]).await;
@@ -163,7 +163,7 @@ async fn a_text_without_strange_citations_is_saved_as_it_is() {
 
 #[tokio::test]
 async fn whoever_reads_the_course_sees_what_it_cites() {
-    let desk = Desk::new().await;
+    let desk = Box::pin(Desk::new()).await;
     let document = desk.read("market.md", &[DEMAND]).await;
     desk.write(1, &[&[id(desk.chunks(document).await[0])]]).await;
     let store = desk.world.store();
@@ -186,7 +186,7 @@ async fn whoever_reads_the_course_sees_what_it_cites() {
 
 #[tokio::test]
 async fn a_document_uploaded_again_moves_citations_or_makes_lessons_stale() {
-    let desk = Desk::new().await;
+    let desk = Box::pin(Desk::new()).await;
     let store = desk.world.store();
     let owner = &desk.world.owner;
     let old = desk.read("market.md", &[DEMAND, SUPPLY, MARKET]).await;
@@ -229,7 +229,7 @@ async fn a_document_uploaded_again_moves_citations_or_makes_lessons_stale() {
 
 #[tokio::test]
 async fn the_same_content_uploaded_again_changes_nothing() {
-    let desk = Desk::new().await;
+    let desk = Box::pin(Desk::new()).await;
     let store = desk.world.store();
     let old = desk.read("market.md", &[DEMAND]).await;
     let chunks = desk.chunks(old).await;
@@ -252,7 +252,7 @@ async fn the_same_content_uploaded_again_changes_nothing() {
 
 #[tokio::test]
 async fn what_a_removed_document_said_is_cited_no_more() {
-    let desk = Desk::new().await;
+    let desk = Box::pin(Desk::new()).await;
     let store = desk.world.store();
     let document = desk.read("market.md", &[DEMAND]).await;
     let kept = desk.read("other.md", &["Taxes burden buyers."]).await;
