@@ -191,7 +191,10 @@ fn sessions_go_on_until_a_refresh_token_comes_twice() {
     let third = refresh(&first).expect(200, "refreshToken").json();
     // Somebody else, with what was used.
     let stolen = json!({"refreshToken": first["refreshToken"]}).to_string();
-    let elsewhere = [("content-type", "application/json"), ("user-agent", "another browser")];
+    let elsewhere = [
+        ("content-type", "application/json"),
+        ("user-agent", "another browser"),
+    ];
     service
         .send("POST /api/v1/auth.refresh", &elsewhere, stolen.as_bytes())
         .expect(401, "UNAUTHENTICATED");
