@@ -70,7 +70,7 @@ pub(crate) async fn insert_empty(tx: &mut SystemTx, user: UserId) -> Result<Sess
 
 /// For how long the client that has used a refresh token may come with it once more. Two tabs of a browser that wake
 /// together ask within a second or two; the rest is for slow networks (RFC 9700, 4.14.2, leaves it to the server).
-const GRACE: TimeDelta = TimeDelta::seconds(10);
+pub const GRACE: TimeDelta = TimeDelta::seconds(10);
 
 /// Replaces a refresh token by the next of its line. `client` is a digest of what the caller shows of itself; without it
 /// there is no grace. The client that has used the token may do so again within [`GRACE`] and gets another token of the
