@@ -1,5 +1,7 @@
 //! A lesson's text by a small model: introduction, blocks, example, exercises, quiz and summary one by one.
 
+use std::collections::HashSet;
+
 use domain::lesson::{
     ContentBlock, LessonContent, LessonQuality, LessonStatus, QuestionType, QuizQuestion, WorkedExample,
     WorkedExercise,
@@ -14,7 +16,7 @@ use minijinja::Value;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::tidy::{Read, tidy};
+use super::tidy::{Read, sentences, tidy};
 use super::{Brief, Written};
 use crate::attempts::Patience;
 use crate::context::Run;
@@ -84,6 +86,38 @@ fn distinct_answers(right: &str, wrong: Vec<String>) -> Vec<String> {
         }
     }
     kept
+}
+
+/// An exercise as the learner reads it: what to do, then the steps. Small models like to write the task, the hint and the
+/// solution again as steps; those are left out, and so is a list that only one step is left of.
+fn instructions(description: &str, solution: &Solution) -> String {
+    let beside = [description, &solution.hint, &solution.good_answer];
+    let mut said: HashSet<String> = beside.into_iter().flat_map(sentences).map(folded).collect();
+    let steps: Vec<&String> = solution
+        .steps
+        .iter()
+        .filter(|step| !is_aside(step) && said.insert(folded(step)))
+        .collect();
+    match steps.as_slice() {
+        [] => description.to_owned(),
+        [only] => format!("{description} {only}"),
+        several => {
+            let lines = several
+                .iter()
+                .zip(1..)
+                .map(|(step, number)| format!("{number}. {step}"));
+            format!("{description}\n\n{}", lines.collect::<Vec<_>>().join("\n"))
+        }
+    }
+}
+
+/// Whether a step tells of the hint or of the solution instead of what to do. The embedded models, which do that, write
+/// English only.
+fn is_aside(step: &str) -> bool {
+    let step = step.to_lowercase();
+    ["hint:", "good answer:", "a good answer "]
+        .iter()
+        .any(|opening| step.starts_with(opening))
 }
 
 /// Asks the pieces of a lesson's text.
@@ -293,16 +327,10 @@ impl Asker<'_> {
         let answer: Solution = self
             .piece(&phase, "small_exercise_solution", data, shape, None)
             .await?;
-        let steps: Vec<String> = answer
-            .steps
-            .iter()
-            .zip(1..)
-            .map(|(step, number)| format!("{number}. {step}"))
-            .collect();
         Ok(WorkedExercise {
             exercise_type: exercise.exercise_type,
             title: exercise.exercise_title.clone(),
-            instructions: format!("{}\n\n{}", exercise.exercise_description, steps.join("\n")),
+            instructions: instructions(&exercise.exercise_description, &answer),
             hints: vec![answer.hint],
             solution: answer.good_answer,
         })
@@ -418,5 +446,39 @@ impl Asker<'_> {
                 patience,
             })
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_that_say_again_what_stands_beside_them_are_left_out() {
+        let task = "Choose a place that is sheltered from the wind.";
+        let check = |steps: &[&str], expected: &str| {
+            let solution = Solution {
+                steps: steps.iter().map(|step| (*step).to_owned()).collect(),
+                hint: "Look for a hedge.".to_owned(),
+                good_answer: "It faces south. It is near water.".to_owned(),
+            };
+            assert_eq!(instructions(task, &solution), expected);
+        };
+        check(
+            &["Walk around the garden at noon.", "Mark three places on a plan."],
+            "Choose a place that is sheltered from the wind.\n\n1. Walk around the garden at noon.\n2. Mark three places on a plan.",
+        );
+        check(
+            &[task, "Hint: Look for a tree.", "Mark three places on a plan."],
+            "Choose a place that is sheltered from the wind. Mark three places on a plan.",
+        );
+        check(
+            &[
+                "Look for a hedge.",
+                "It is near water.",
+                "A good answer names the place.",
+            ],
+            task,
+        );
     }
 }
