@@ -93,9 +93,10 @@ fn distinct_answers(right: &str, wrong: Vec<String>) -> Vec<String> {
 fn instructions(description: &str, solution: &Solution) -> String {
     let beside = [description, &solution.hint, &solution.good_answer];
     let mut said: HashSet<String> = beside.into_iter().flat_map(sentences).map(folded).collect();
-    let steps: Vec<&String> = solution
+    let steps: Vec<&str> = solution
         .steps
         .iter()
+        .map(|step| without_number(step))
         .filter(|step| !is_aside(step) && said.insert(folded(step)))
         .collect();
     match steps.as_slice() {
@@ -108,6 +109,15 @@ fn instructions(description: &str, solution: &Solution) -> String {
                 .map(|(step, number)| format!("{number}. {step}"));
             format!("{description}\n\n{}", lines.collect::<Vec<_>>().join("\n"))
         }
+    }
+}
+
+/// A step without a number of its own: `Step 2: Mark it.` stands in a numbered list.
+fn without_number(step: &str) -> &str {
+    let numbered = step.strip_prefix("Step ").and_then(|rest| rest.split_once(": "));
+    match numbered {
+        Some((number, rest)) if number.parse::<u8>().is_ok() => rest,
+        _ => step,
     }
 }
 
@@ -465,7 +475,10 @@ mod tests {
             assert_eq!(instructions(task, &solution), expected);
         };
         check(
-            &["Walk around the garden at noon.", "Mark three places on a plan."],
+            &[
+                "Step 1: Walk around the garden at noon.",
+                "Mark three places on a plan.",
+            ],
             "Choose a place that is sheltered from the wind.\n\n1. Walk around the garden at noon.\n2. Mark three places on a plan.",
         );
         check(
