@@ -3,7 +3,7 @@
 
 mod question;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
@@ -165,12 +165,17 @@ fn quote_in_blocks(value: &mut Value, request: &Request, material: &Material) {
     if !may_cite || material.sources.is_empty() {
         return;
     }
+    // Sources repeat themselves and each other; a lesson must not.
+    let mut said = HashSet::new();
     for (place, block) in value["blocks"].as_array_mut().into_iter().flatten().enumerate() {
         let Source { label, text, .. } = &material.sources[place % material.sources.len()];
         block["citations"] = json!([label]);
         // What was quoted once is not said again.
         if place < material.sources.len() {
-            let quoted: Vec<&str> = prose(text).take(QUOTED_SENTENCES).collect();
+            let quoted: Vec<&str> = prose(text)
+                .filter(|sentence| said.insert(sentence.trim_end_matches('.')))
+                .take(QUOTED_SENTENCES)
+                .collect();
             let own = block["body"].as_str().unwrap_or_default();
             block["body"] = json!(format!("{}\n\n{own}", quoted.join(" ")).trim());
         }
@@ -290,6 +295,21 @@ mod tests {
         let mut without = json!({ "blocks": [{ "body": "Own." }] });
         follow(&mut without, &request(SOURCES, json!({})), &Followed::default());
         assert_eq!(without, json!({ "blocks": [{ "body": "Own." }] }));
+    }
+
+    #[test]
+    fn sentences_that_sources_repeat_are_quoted_once() {
+        let schema =
+            json!({ "properties": { "blocks": { "items": { "properties": { "citations": {} } } } } });
+        let mut lesson = json!({ "blocks": [{ "body": "Own." }, { "body": "Own too." }] });
+        let sentence = "A hive gives twenty kilograms of honey in summer";
+        let sources = format!(
+            "<sources>\n<source label=\"S1\" document=\"Bees\" place=\"Bees\">\n{sentence}. {sentence}.\n</source>\n\
+             <source label=\"S2\" document=\"Bees\" place=\"Bees\">\n{sentence}.\n</source>\n</sources>"
+        );
+        follow(&mut lesson, &request(&sources, schema), &Followed::default());
+        let text = lesson["blocks"].to_string();
+        assert_eq!(text.matches(sentence).count(), 1, "{text}");
     }
 
     #[test]
