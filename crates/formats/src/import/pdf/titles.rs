@@ -86,6 +86,7 @@ pub(super) fn apply(blocks: Vec<DocumentBlock>, titles: &[Title]) -> Vec<Documen
         of_pages.entry(title.page).or_default().push(title);
     }
     of_pages.retain(|_, titles| titles.len() <= MOST_ON_PAGE);
+    let is_in_bold = !titles.is_empty();
     let on_page = |block: &DocumentBlock| {
         let titles = block.page.and_then(|page| of_pages.get(&page));
         titles.map_or(&[][..], Vec::as_slice)
@@ -113,8 +114,11 @@ pub(super) fn apply(blocks: Vec<DocumentBlock>, titles: &[Title]) -> Vec<Documen
                 } else {
                     let title = titles.iter().find(|title| title.text == block.text);
                     let size = title.map(|title| title.size);
+                    // A short line that stands apart and announces the text after it is taken for a title, too.
+                    let is_text = is_in_bold && title.is_none() && block.text.ends_with(':');
+                    let kind = if is_text { BlockKind::Paragraph } else { block.kind };
                     found.push(Ranked {
-                        block,
+                        block: DocumentBlock { kind, ..block },
                         size,
                         is_new: false,
                     });
@@ -405,6 +409,17 @@ mod tests {
             block(heading(2), "Other"),
         ];
         assert_eq!(apply(blocks, &titles), expected);
+    }
+
+    #[test]
+    fn lines_that_announce_text_are_no_titles_where_titles_are_bold() {
+        let announced = |kind| vec![block(kind, "Following are the results:")];
+        let text = announced(BlockKind::Paragraph);
+        let other = [title("Prices", 12.0, "", "")];
+        assert_eq!(apply(announced(heading(2)), &other), text);
+        assert_eq!(apply(announced(heading(2)), &[]), announced(heading(2)));
+        let bold = [title("Following are the results:", 12.0, "", "")];
+        assert_eq!(apply(announced(heading(2)), &bold), announced(heading(2)));
     }
 
     #[test]
