@@ -98,7 +98,7 @@ pub async fn save_embeddings(
     model: &str,
     vectors: &[(ChunkId, Vec<f32>)],
 ) -> Result<(), StoreError> {
-    ingestion::fence(tx, claim).await?;
+    ingestion::note_progress(tx, claim).await?;
     let content = ContentKey {
         organization_id: claim.document.organization_id,
         sha256: claim.document.sha256.clone(),

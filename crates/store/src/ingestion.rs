@@ -15,6 +15,7 @@ use crate::document::{Document, DocumentStatus, get_document};
 use crate::error::StoreError;
 use crate::hint::Hint;
 use crate::json::to_text;
+use crate::queue;
 use crate::statement::statements;
 use crate::tx::sealed::Sealed;
 use crate::tx::{SystemTx, Tx};
@@ -45,6 +46,8 @@ statements! {
     RENEW = "update documents set claimed_until = now() + make_interval(secs => $3)
         where id = $1 and claim_token = $2 and status = 'processing'";
     FENCE = "select true from documents where id = $1 and claim_token = $2 and status = 'processing' for update";
+    PROGRESS = "update documents set attempts = least(attempts, 1)
+        where id = $1 and claim_token = $2 and status = 'processing' returning true";
     FINISH = "update documents set status = 'processed', claim_token = null, claimed_until = null,
             processed_at = now(), attempts = 0
         where id = $1 and claim_token = $2 and status = 'processing'";
@@ -158,7 +161,19 @@ pub async fn renew(tx: &mut SystemTx, claim: &Claim, lease: Duration) -> Result<
 
 /// Makes sure that the document is still the caller's, and stays so until the transaction ends.
 pub(crate) async fn fence(tx: &mut SystemTx, claim: &Claim) -> Result<(), StoreError> {
-    let found: Option<bool> = sqlx::query_scalar(FENCE)
+    fenced(tx, claim, FENCE).await
+}
+
+/// Like [`fence`], and grants fresh attempts to the document and to the job that waits for it: a part of it was read that
+/// is never read again.
+pub(crate) async fn note_progress(tx: &mut SystemTx, claim: &Claim) -> Result<(), StoreError> {
+    // Jobs before documents, as where a course is deleted.
+    queue::note_reading(tx, claim.document.course_id).await?;
+    fenced(tx, claim, PROGRESS).await
+}
+
+async fn fenced(tx: &mut SystemTx, claim: &Claim, statement: &'static str) -> Result<(), StoreError> {
+    let found: Option<bool> = sqlx::query_scalar(statement)
         .bind(claim.document.id.as_uuid())
         .bind(claim.token)
         .fetch_optional(tx.connection())
@@ -172,6 +187,7 @@ pub(crate) async fn fence(tx: &mut SystemTx, claim: &Claim) -> Result<(), StoreE
 /// # Errors
 /// [`StoreError::LostClaim`] if the document is no longer the caller's: nothing is written.
 pub async fn finish(tx: &mut SystemTx, claim: &Claim) -> Result<Replaced, StoreError> {
+    queue::note_reading(tx, claim.document.course_id).await?;
     let finished = sqlx::query(FINISH)
         .bind(claim.document.id.as_uuid())
         .bind(claim.token)

@@ -27,7 +27,9 @@ statements! {
             order by priority desc, position, id limit 1
             for update skip locked)
         update jobs j set state = 'running', attempt = j.attempt + 1, worker_id = $1,
-            lease_until = now() + make_interval(secs => $2), started_at = now()
+            lease_until = now() + make_interval(secs => $2), started_at = now(),
+            -- Its time in line is no time without progress.
+            idle_since = least(now(), j.idle_since + (now() - j.run_at))
         from next where j.id = next.id
         returning j.id, j.organization_id, j.user_id, j.course_id, j.generation_id, j.stage, j.priority, j.attempt,
             j.max_attempts";
@@ -52,16 +54,28 @@ statements! {
     RELEASE_ALL = "update jobs set state = 'pending', worker_id = null, lease_until = null,
             max_attempts = max_attempts + 1, run_at = now()
         where worker_id = $1 and state = 'running'";
-    NOTE_PROGRESS = "update jobs set max_attempts = greatest(max_attempts, attempt + 2)
+    NOTE_PROGRESS = "update jobs set max_attempts = greatest(max_attempts, attempt + 2), idle_since = now()
         where id = $1 and worker_id = $2 and attempt = $3 and state = 'running' returning cancel_requested";
-    RESCUE = "update jobs set
-            state = case when attempt < max_attempts then 'pending' else 'dead' end,
-            finished_at = case when attempt < max_attempts then null else now() end,
-            run_at = now(), worker_id = null, lease_until = null, last_error = $3
-        where id in (select id from jobs where state = 'running'
-            and (lease_until < now() or $2) and ($1::uuid is null or worker_id = $1)
+    NOTE_READING = "update jobs set max_attempts = greatest(max_attempts, attempt + 2), idle_since = now()
+        where course_id = $1 and stage = 'document_processing' and state = 'running'";
+    RESCUE = "with lost as (
+            select id, attempt, max_attempts, coalesce(idle_since > started_at, false) as has_saved,
+                attempt >= max_attempts
+                    and idle_since <= least(started_at, now() - make_interval(secs => $4)) as is_dead
+            from jobs where state = 'running' and (lease_until < now() or $2) and ($1::uuid is null or worker_id = $1)
             order by position for update skip locked)
-        returning id, organization_id, user_id, course_id, generation_id, stage, state = 'dead' as is_dead, attempt";
+        update jobs j set
+            state = case when l.is_dead then 'dead' else 'pending' end,
+            finished_at = case when l.is_dead then now() end,
+            max_attempts = case when l.is_dead then l.max_attempts
+                when l.has_saved then greatest(l.max_attempts, l.attempt + 3)
+                else greatest(l.max_attempts, l.attempt + 1) end,
+            run_at = case when l.has_saved or l.attempt < l.max_attempts then now()
+                else now() + make_interval(secs => $5) end,
+            worker_id = null, lease_until = null, last_error = $3
+        from lost l where j.id = l.id
+        returning j.id, j.organization_id, j.user_id, j.course_id, j.generation_id, j.stage,
+            j.state = 'dead' as is_dead, j.attempt";
     COMPLETE_LAUNCH = "select update_course_progress(id, 1, 'completed', $2) from courses
         where id = $1 and generation_progress #>> '{steps,0,status}' is distinct from 'completed'";
     INSERT_JOB = "insert into jobs (id, organization_id, user_id, course_id, generation_id, stage, priority, position)
@@ -71,6 +85,14 @@ statements! {
     DELETE_FINISHED = "delete from jobs where finished_at < now() - make_interval(secs => $1)
         and state in ('succeeded', 'dead', 'cancelled')";
 }
+
+/// For how long a job may lose its workers without saving anything, beside its attempts: workers that are killed for other
+/// reasons come soon after one another, and a job can be among those of each. Service 4.5 calls two minutes without progress
+/// too long; time in line does not count.
+const IDLE_MOST: Duration = Duration::from_mins(2);
+/// How long a job waits that has lost its workers as often as it has attempts, and may have killed them: in two minutes it
+/// has another six workers at most.
+const SUSPECT_WAIT: Duration = Duration::from_secs(15);
 
 /// One attempt of one worker at a job: what every write for the job is fenced with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +195,16 @@ pub async fn fence(tx: &mut SystemTx, lease: &Lease) -> Result<bool, StoreError>
 /// Like [`fence`], and grants the job fresh attempts: what makes progress is not given up for its restarts.
 pub(crate) async fn note_progress(tx: &mut SystemTx, lease: &Lease) -> Result<bool, StoreError> {
     fenced(tx, lease, NOTE_PROGRESS).await
+}
+
+/// What [`note_progress`] does, for the job that waits for documents of a course to be read: a part of one was. Whoever
+/// reads it need not be who has the job.
+pub(crate) async fn note_reading(tx: &mut SystemTx, course_id: CourseId) -> Result<(), StoreError> {
+    sqlx::query(NOTE_READING)
+        .bind(course_id.as_uuid())
+        .execute(tx.connection())
+        .await?;
+    Ok(())
 }
 
 async fn fenced(tx: &mut SystemTx, lease: &Lease, statement: &'static str) -> Result<bool, StoreError> {
@@ -291,8 +323,9 @@ pub(crate) async fn release_all_of(tx: &mut SystemTx, worker_id: WorkerId) -> Re
     Ok(())
 }
 
-/// Takes jobs whose lease has expired from their workers. One without an attempt left is given up, and its
-/// generation fails; so a job that kills its workers does not go round for ever.
+/// Takes jobs whose lease has expired from their workers. A loss after something was saved does not count: the job has
+/// three attempts again. One whose attempts are used up and that has saved nothing for two minutes is given up, and its
+/// generation fails; so a job that kills its workers does not go round for ever. What can be saved is finite.
 ///
 /// # Errors
 /// [`StoreError`] if the database refuses.
@@ -322,6 +355,8 @@ async fn rescue(
         .bind(worker_id.map(WorkerId::as_uuid))
         .bind(before_expiry)
         .bind("the worker is gone")
+        .bind(IDLE_MOST.as_secs_f64())
+        .bind(SUSPECT_WAIT.as_secs_f64())
         .fetch_all(tx.connection())
         .await?;
     if !rows.is_empty() {
@@ -352,7 +387,8 @@ async fn rescue(
         if row.is_dead {
             let failure = Failure {
                 code: "WORKER_LOST".to_owned(),
-                message: format!("the worker was lost {} times in this stage", row.attempt),
+                message: "the worker was lost again and again in this stage, and nothing was saved meanwhile"
+                    .to_owned(),
                 details: None,
             };
             generation::lifecycle::set_failed(tx, &job, &failure).await?;

@@ -93,7 +93,7 @@ pub struct Summary {
     pub coverage: Option<f64>,
 }
 
-/// Saves the summary of a document, in place of an earlier one.
+/// Saves the summary of a document, in place of an earlier one. A job that makes progress is granted fresh attempts.
 ///
 /// # Errors
 /// [`StoreError::LostLease`] if the job is no longer this worker's; [`StoreError::NotFound`] if the document is gone.
@@ -103,7 +103,7 @@ pub async fn save_summary(
     document_id: DocumentId,
     summary: &NewSummary,
 ) -> Result<(), StoreError> {
-    queue::fence(tx, lease).await?;
+    queue::note_progress(tx, lease).await?;
     let saved = sqlx::query(SAVE_SUMMARY)
         .bind(document_id.as_uuid())
         .bind(to_text(&summary.text))

@@ -224,10 +224,13 @@ async fn end_generation(
         }
         "die" => {
             claim().await;
-            sqlx::query("update jobs set lease_until = now() - interval '1 s', attempt = max_attempts where state = 'running'")
-                .execute(&mut world.superuser().await)
-                .await
-                .unwrap();
+            sqlx::query(
+                "update jobs set lease_until = now() - interval '1 s', attempt = max_attempts,
+                    idle_since = now() - interval '1 hour' where state = 'running'",
+            )
+            .execute(&mut world.superuser().await)
+            .await
+            .unwrap();
             store
                 .with_system(async |tx| queue::rescue_expired(tx).await)
                 .await

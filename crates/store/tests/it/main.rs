@@ -17,6 +17,7 @@ mod lead;
 mod library;
 mod lifecycle;
 mod limits;
+mod losses;
 mod migrations;
 mod privileges;
 mod progress;

@@ -233,36 +233,6 @@ async fn attempts_that_fail_wait_longer_and_end() {
 }
 
 #[tokio::test]
-async fn a_job_that_kills_its_workers_is_given_up() {
-    let world = World::new().await;
-    let (course, _) = world.started().await;
-    for attempt in 1..=3 {
-        let worker = world.worker().await;
-        let claimed = world.claim(&worker).await.expect("the job waits");
-        world.begin(&claimed).await;
-        expire(&world, claimed.lease.job_id).await;
-        let rescued = rescue(&world).await;
-        assert_eq!(rescued.len(), 1);
-        assert_eq!(rescued[0].is_dead, attempt == 3);
-    }
-    assert_eq!(world.claim(&world.worker().await).await, None);
-    let course = world.reload(course.id).await;
-    assert_eq!(course.generation_status, Some(GenerationStatus::Failed));
-    let events: Vec<String> = sqlx::query_scalar("select event_type from system_metrics order by id")
-        .fetch_all(&mut world.superuser().await)
-        .await
-        .unwrap();
-    assert_eq!(
-        events,
-        [
-            "orphaned_job_recovery",
-            "orphaned_job_recovery",
-            "retry_exhausted"
-        ]
-    );
-}
-
-#[tokio::test]
 async fn taking_a_job_over_completes_a_launch_that_is_missing() {
     let world = World::new().await;
     let (course, _) = world.started().await;
