@@ -42,9 +42,11 @@ const CORS_MAX_AGE_SECS: u64 = 600;
 
 /// The whole API. [`connections::serve`] tells it the addresses of callers.
 pub(crate) fn router(service: Arc<Service>) -> Router {
-    Router::new()
+    let calls = Router::new()
         .route("/trpc/{*procedures}", any(rpc::handle))
         .route("/api/v1/{procedure}", any(rest::handle))
+        .route_layer(from_fn(middleware::procedure_time_limit));
+    Router::new()
         .route("/api/coursegen/generate", post(compat::generate))
         .route("/api/courses/{slug}/check-status", get(compat::check_status))
         .route("/api/courses/{slug}/cancel", post(compat::cancel))
@@ -58,10 +60,11 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .route_layer(from_fn(middleware::time_limit))
+        .merge(calls)
         .fallback(rest::unknown)
         .method_not_allowed_fallback(rest::wrong_method)
         .layer(DefaultBodyLimit::max(service.config.settings.limits.body_bytes))
-        .layer(from_fn(middleware::time_limit))
         .layer(CatchPanicLayer::custom(middleware::panicked))
         .layer(compression())
         .layer(cors(&service.config.settings.server.allowed_origins))

@@ -18,6 +18,7 @@ mod webhooks;
 pub(crate) mod words;
 
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use domain::user::{Actor, Role};
@@ -158,6 +159,10 @@ enum Handler {
     Stream(Box<dyn Fn(Call, Value) -> Stream + Send + Sync>),
 }
 
+/// A call must be answered in this time, unless its row says otherwise. What counts for a subscription is the time until it
+/// begins.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
 /// One row of the registry.
 pub(crate) struct Procedure {
     /// Its name on the wire, for example `generation.initiate`.
@@ -178,6 +183,8 @@ pub(crate) struct Procedure {
     pub(crate) example: Option<Value>,
     /// Whether its input may hold a file, and so be longer than others.
     pub(crate) holds_file: bool,
+    /// A call must be answered in this time, whichever face it comes through.
+    pub(crate) time_limit: Duration,
     scope: Scope,
     rule: InputRule,
     handler: Handler,
@@ -284,6 +291,7 @@ fn row<I: JsonSchema, O: JsonSchema>(
         errors: Vec::new(),
         example: None,
         holds_file: false,
+        time_limit: TIME_LIMIT,
         scope: scope_of(kind, access),
         rule: InputRule::of::<I>(),
         handler,
@@ -330,6 +338,13 @@ impl Procedure {
     #[must_use]
     pub(crate) fn holds_file(mut self) -> Self {
         self.holds_file = true;
+        self
+    }
+
+    /// Where an answer may take longer or must come sooner than usual.
+    #[must_use]
+    pub(crate) fn within(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
         self
     }
 
@@ -468,6 +483,17 @@ pub(crate) fn registry() -> &'static [Procedure] {
     &REGISTRY
 }
 
+/// How long a request for the procedures of these names may take: as long as the longest of them. Who asks for none that
+/// exists is told so in the usual time.
+pub(crate) fn time_limit<'a>(names: impl IntoIterator<Item = &'a str>) -> Duration {
+    names
+        .into_iter()
+        .filter_map(|name| find(name).ok())
+        .map(|procedure| procedure.time_limit)
+        .max()
+        .unwrap_or(TIME_LIMIT)
+}
+
 /// The procedure of this name.
 ///
 /// # Errors
@@ -482,4 +508,27 @@ pub(crate) fn find(name: &str) -> Result<&'static Procedure, ApiError> {
                 format!("Процедуры '{name}' нет."),
             ))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_may_take_as_long_as_the_longest_of_its_calls() {
+        let check = |names: &[&str], secs: u64| {
+            assert_eq!(
+                time_limit(names.iter().copied()),
+                Duration::from_secs(secs),
+                "{names:?}"
+            );
+        };
+        check(&["courses.ask"], 180);
+        check(&["courses.list"], 30);
+        check(&["courses.list", "courses.ask", "courses.nothing"], 180);
+        check(&["courses.list", "generation.getStatus"], 30);
+        check(&["courses.nothing"], 30);
+        check(&["courses.ask.not"], 30);
+        check(&[], 30);
+    }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
-use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, MatchedPath, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -14,15 +14,14 @@ use tracing::Instrument as _;
 
 use super::request::Origin;
 use super::{REQUEST_ID, error};
+use crate::procedures;
 use crate::procedures::error::{ApiError, ErrorCode};
 use crate::procedures::words::Speech;
 use crate::service::Service;
 
-/// A request must be answered in this time. Uploads and streams have limits of their own: what counts is the time
-/// until the answer begins.
+/// A request that is no call of a procedure must be answered in this time. What counts is the time until the answer begins:
+/// streams last longer.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
-/// A question to documents is answered by a model, and a small one takes its time.
-const MODEL_TIME_LIMIT: Duration = Duration::from_mins(3);
 /// Uploads take as long as their network does.
 const UPLOAD_TIME_LIMIT: Duration = Duration::from_mins(10);
 /// The longest id of a request that is taken over from the caller, in characters.
@@ -188,16 +187,27 @@ fn route_name(path: Option<&MatchedPath>) -> &'static str {
     }
 }
 
-/// Ends a request that takes too long.
+/// Ends a request that takes too long and calls no procedure.
 pub(super) async fn time_limit(request: Request, next: Next) -> Response {
-    let origin = Origin::of(request.extensions());
     let limit = if request.method() == Method::PUT {
         UPLOAD_TIME_LIMIT
-    } else if request.uri().path().contains("/courses.ask") {
-        MODEL_TIME_LIMIT
     } else {
         TIME_LIMIT
     };
+    within(limit, request, next).await
+}
+
+/// Ends a request that takes longer than the procedures may that it calls: one, or several with commas between their names.
+pub(super) async fn procedure_time_limit(
+    Path(names): Path<String>,
+    request: Request,
+    next: Next,
+) -> Response {
+    within(procedures::time_limit(names.split(',')), request, next).await
+}
+
+async fn within(limit: Duration, request: Request, next: Next) -> Response {
+    let origin = Origin::of(request.extensions());
     if let Ok(response) = tokio::time::timeout(limit, next.run(request)).await {
         return response;
     }
@@ -220,7 +230,53 @@ pub(super) fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn;
+    use axum::routing::any;
+    use tokio::time::Instant as TokioInstant;
+    use tower::ServiceExt as _;
+
     use super::*;
+
+    /// After how long a request is refused that is never answered.
+    async fn refused_after(method: Method, path: &str) -> Duration {
+        let calls = Router::new()
+            .route("/trpc/{*procedures}", any(std::future::pending::<()>))
+            .route("/api/v1/{procedure}", any(std::future::pending::<()>))
+            .route_layer(from_fn(procedure_time_limit));
+        let all = Router::new()
+            .route("/other/{name}", any(std::future::pending::<()>))
+            .route_layer(from_fn(time_limit))
+            .merge(calls);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(Body::empty())
+            .unwrap();
+        let began = TokioInstant::now();
+        let response = all.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+        began.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_are_ended_when_what_they_ask_for_is_late() {
+        for (method, path, secs) in [
+            (Method::GET, "/trpc/courses.list", 30),
+            (Method::POST, "/trpc/courses.ask", 180),
+            (Method::POST, "/trpc/courses.update,courses.ask?batch=1", 180),
+            (Method::POST, "/trpc/courses.update%2Ccourses.ask?batch=1", 180),
+            (Method::POST, "/api/v1/courses.ask", 180),
+            (Method::GET, "/api/v1/courses.list", 30),
+            (Method::PUT, "/api/v1/courses.list", 30),
+            (Method::GET, "/other/courses.ask", 30),
+            (Method::PUT, "/other/file", 600),
+        ] {
+            let late = refused_after(method, path).await.as_secs();
+            assert_eq!(late, secs, "{path}");
+        }
+    }
 
     fn headers(name: &'static str, value: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();

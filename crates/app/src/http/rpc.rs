@@ -8,6 +8,7 @@
 pub(super) mod lines;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
@@ -17,6 +18,7 @@ use axum::response::{IntoResponse, Response};
 use futures::stream::{self, StreamExt};
 use serde_json::{Map, Value, json};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 
 use super::error;
 use super::middleware::CountedAs;
@@ -292,7 +294,18 @@ async fn answer(
             "a subscription cannot be part of a batch",
         ));
     }
-    procedure.answer(knock.call(procedure)?, input).await
+    let call = knock.call(procedure)?;
+    in_time(procedure.time_limit, procedure.answer(call, input)).await
+}
+
+/// The answer to one call of many: none keeps the others waiting for longer than it may take.
+async fn in_time(
+    limit: Duration,
+    answer: impl Future<Output = Result<Value, ApiError>>,
+) -> Result<Value, ApiError> {
+    timeout(limit, answer)
+        .await
+        .unwrap_or_else(|_| Err(ApiError::new(ErrorCode::Timeout)))
 }
 
 fn check_method(procedure: &Procedure, method: &Method) -> Result<(), ApiError> {
@@ -451,5 +464,15 @@ mod tests {
         assert_eq!(token(r#"{"other":"abc"}"#), None);
         assert_eq!(token("null"), None);
         assert_eq!(token("{"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_call_of_a_batch_has_its_own_time() {
+        for procedure in procedures::registry() {
+            let began = tokio::time::Instant::now();
+            let late = in_time(procedure.time_limit, std::future::pending()).await;
+            assert_eq!(late.unwrap_err().code, ErrorCode::Timeout);
+            assert_eq!(began.elapsed().as_secs(), procedure.time_limit.as_secs());
+        }
     }
 }

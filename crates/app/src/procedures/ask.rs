@@ -1,6 +1,7 @@
 //! `courses.ask`: what the documents of a course say to a question. The command line asks in the same way.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use domain::error::ErrorKind;
@@ -31,6 +32,8 @@ const LIMITS: QuestionLimits = QuestionLimits {
     an_hour: 60,
     cost_a_day: MicroUsd(1_000_000),
 };
+/// A question is answered by a model, and a small one on a processor takes its time.
+const TIME_LIMIT: Duration = Duration::from_mins(3);
 /// After so many seconds a question may be admitted again.
 const RETRY_SECS: u32 = 600;
 /// After so many seconds a model or the reading of documents may be further.
@@ -50,6 +53,7 @@ pub(super) fn procedures() -> Vec<Procedure> {
             ErrorCode::DocumentsNotRead,
             ErrorCode::TrialEnded,
         ])
+        .within(TIME_LIMIT)
         .example(json!({ "courseId": EXAMPLE_ID, "question": "What is opportunity cost?" })),
     ]
 }

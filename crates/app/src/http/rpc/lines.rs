@@ -6,7 +6,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
@@ -14,17 +13,13 @@ use axum::response::Response;
 use futures::stream::{self, StreamExt};
 use serde_json::{Map, Value, json};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
 
 use super::{Asked, BATCH_PARALLEL, answer, envelope};
 use crate::http::middleware::CountedAs;
 use crate::http::request::Knock;
-use crate::procedures::error::{ApiError, ErrorCode};
 
 /// What asks for lines, and the type of the answer.
 pub(in crate::http) const MEDIA_TYPE: &str = "application/jsonl";
-/// Each call of a batch must be answered in this time, as a request of its own would have to.
-const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// A chunk is the answer to a call (`CHUNK_VALUE_TYPE_PROMISE`) and holds it (`PROMISE_STATUS_FULFILLED`).
 const PROMISE: u8 = 0;
 const FULFILLED: u8 = 0;
@@ -50,9 +45,7 @@ pub(super) fn response(
             let (asked, method, knock) = (Arc::clone(&asked), method.clone(), Arc::clone(&knock));
             async move {
                 let path = &asked.paths[place];
-                let outcome = timeout(TIME_LIMIT, answer(&asked, path, &method, input, &knock))
-                    .await
-                    .unwrap_or_else(|_| Err(ApiError::new(ErrorCode::Timeout)));
+                let outcome = answer(&asked, path, &method, input, &knock).await;
                 line(&chunk_of(place, &envelope(path, &outcome, &knock)))
             }
         })
