@@ -91,7 +91,7 @@ fn new_ones(taken: &[String], candidates: &[String]) -> Vec<String> {
 }
 
 /// Words that every course could have in a title.
-const GENERIC_WORDS: [&str; 20] = [
+const GENERIC_WORDS: [&str; 21] = [
     "basics",
     "fundamentals",
     "introduction",
@@ -107,6 +107,7 @@ const GENERIC_WORDS: [&str; 20] = [
     "understanding",
     "advanced",
     "summary",
+    "techniques",
     "topics",
     "concepts",
     "essentials",
@@ -115,8 +116,36 @@ const GENERIC_WORDS: [&str; 20] = [
 ];
 
 /// Whether a title could stand in any course.
-fn is_generic(text: &str) -> bool {
+pub(crate) fn is_generic(text: &str) -> bool {
     folded(text).split(' ').any(|word| GENERIC_WORDS.contains(&word))
+}
+
+/// What is done with anything: beside a task with the same subject, such a title says nothing new.
+const GENERAL_DOING: [&str; 6] = [
+    "using",
+    "handling",
+    "managing",
+    "understanding",
+    "exploring",
+    "performing",
+];
+
+/// Whether no title in `seen` teaches the same as far as the words say; then it is in there.
+fn is_new(title: &str, seen: &mut Vec<String>) -> bool {
+    let is_general = |text: &str| {
+        folded(text)
+            .split(' ')
+            .next()
+            .is_some_and(|first| GENERAL_DOING.contains(&first))
+    };
+    let is_new = seen.iter().all(|other| {
+        folded(other) != folded(title)
+            && (subject(other) != subject(title) || !is_general(other) && !is_general(title))
+    });
+    if is_new {
+        seen.push(title.to_owned());
+    }
+    is_new
 }
 
 /// What a title is about, without what is done with it: `Managing Bee Injuries` and `Handling bee injuries` teach the
@@ -129,11 +158,94 @@ fn subject(text: &str) -> String {
     }
 }
 
-/// Several lists as one: all first entries, then all second ones, so that the teaching order stays.
-pub(crate) fn interleaved(lists: &[Vec<String>]) -> Vec<String> {
-    let longest = lists.iter().map(Vec::len).max().unwrap_or(0);
-    let places = (0..longest).flat_map(|place| lists.iter().filter_map(move |list| list.get(place)));
-    places.cloned().collect()
+/// A proposal for a lesson, and where in its list it stands: 0 is the beginning, 1 the end.
+struct Proposal {
+    title: String,
+    place: f32,
+}
+
+/// The lessons of a course, in teaching order, from several lists that each go from the first steps to the hardest. The
+/// list with the most different proposals is followed; what it lacks comes from the others, at the same height. Of too many,
+/// those farthest from what the course is `about` are left out, wherever they stand: cutting the end would cut the hardest.
+///
+/// # Errors
+/// [`PipelineError::Embedding`] when the embedding model fails.
+pub(crate) async fn lessons(
+    run: &Run,
+    about: &str,
+    lists: &[Vec<String>],
+    count: usize,
+) -> Result<Vec<String>, PipelineError> {
+    let proposals = proposals(&run.inputs().title, lists);
+    let texts: Vec<String> = proposals
+        .iter()
+        .map(|(_, proposal)| proposal.title.clone())
+        .chain([about.to_owned()])
+        .collect();
+    let mut vectors = embed(run, &texts).await?;
+    let about = vectors.pop().unwrap_or_default();
+    let threshold = run.calibration().duplicate_threshold;
+    let mut kept: Vec<usize> = Vec::new();
+    let mut alike: Vec<(f32, usize)> = Vec::new();
+    for (index, (list, _)) in proposals.iter().enumerate() {
+        if *list > 0 && kept.len() >= count {
+            break;
+        }
+        let nearest = kept
+            .iter()
+            .map(|&other| cosine(&vectors[index], &vectors[other]))
+            .fold(-1.0, f32::max);
+        if nearest < threshold {
+            kept.push(index);
+        } else {
+            alike.push((nearest, index));
+        }
+    }
+    let nearness = |index: &usize| cosine(&vectors[*index], &about);
+    // The first proposal opens the course, and general words are far from everything.
+    while kept.len() > count.max(1)
+        && let Some(place) =
+            (1..kept.len()).min_by(|&a, &b| nearness(&kept[a]).total_cmp(&nearness(&kept[b])))
+    {
+        kept.remove(place);
+    }
+    alike.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let missing = count.saturating_sub(kept.len());
+    kept.extend(alike.into_iter().take(missing).map(|(_, index)| index));
+    kept.sort_by(|&a, &b| proposals[a].1.place.total_cmp(&proposals[b].1.place));
+    Ok(kept
+        .into_iter()
+        .map(|index| proposals[index].1.title.clone())
+        .collect())
+}
+
+/// The proposals of all lists with the number of their list, the richest list first; none twice, and none that could stand
+/// in any course except at the beginning of the first.
+fn proposals(course: &str, lists: &[Vec<String>]) -> Vec<(usize, Proposal)> {
+    let mut lists: Vec<Vec<Proposal>> = lists
+        .iter()
+        .map(|list| {
+            let last = list.len().saturating_sub(1).max(1) as f32;
+            let mut seen = vec![course.to_owned()];
+            list.iter()
+                .enumerate()
+                .filter(|(index, title)| (*index == 0 || !is_generic(title)) && is_new(title, &mut seen))
+                .map(|(index, title)| Proposal {
+                    title: title.clone(),
+                    place: index as f32 / last,
+                })
+                .collect()
+        })
+        .collect();
+    lists.sort_by_key(|list| std::cmp::Reverse(list.len()));
+    let mut seen = Vec::new();
+    lists
+        .into_iter()
+        .enumerate()
+        .flat_map(|(number, list)| list.into_iter().map(move |proposal| (number, proposal)))
+        .filter(|(number, proposal)| *number == 0 || !is_generic(&proposal.title))
+        .filter(|(_, proposal)| is_new(&proposal.title, &mut seen))
+        .collect()
 }
 
 /// The first `taken` texts are no candidates. Exact repeats are never chosen.
@@ -192,6 +304,37 @@ mod tests {
         check("Spring", "spring");
         check("King bees", "king bees");
         check("Сбор мёда", "сбор мёда");
+    }
+
+    #[test]
+    fn richest_list_is_followed_and_general_titles_only_open_it() {
+        let poor = [
+            "Getting Started",
+            "Joining Tables",
+            "Joining Tables",
+            "Joining tables",
+        ];
+        let rich = [
+            "Understanding SQL Basics",
+            "Selecting Rows",
+            "Learning More Basics",
+            "Creating Joins",
+            "Using Joins",
+        ];
+        let lists = [poor.map(str::to_owned).to_vec(), rich.map(str::to_owned).to_vec()];
+        let found: Vec<(usize, String, String)> = proposals("SQL", &lists)
+            .into_iter()
+            .map(|(list, proposal)| (list, proposal.title, format!("{:.2}", proposal.place)))
+            .collect();
+        let expected = [
+            (0, "Understanding SQL Basics", "0.00"),
+            (0, "Selecting Rows", "0.25"),
+            (0, "Creating Joins", "0.75"),
+            (1, "Getting Started", "0.00"),
+            (1, "Joining Tables", "0.33"),
+        ]
+        .map(|(list, title, place)| (list, title.to_owned(), place.to_owned()));
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod schema;
 mod sources;
 mod stages;
 mod support;
+mod tasks;
 mod transaction;
 mod vars;
 mod wording;

@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use crate::tasks;
+
 /// The schema of a type with everything inline, as providers want it.
 pub(crate) fn of<T: JsonSchema>() -> Value {
     let mut settings = SchemaSettings::draft2020_12();
@@ -244,6 +246,18 @@ impl Pieces {
             })
             .collect();
         json!({ "type": "array", "prefixItems": items, "items": false, "minItems": count, "maxItems": count })
+    }
+
+    /// A title that begins with what is done, at most `most` characters after it; a phrase in languages without a list of
+    /// such words.
+    pub(crate) fn task(self, most: usize) -> Value {
+        let words = tasks::beginnings(self.language);
+        if words.is_empty() {
+            return self.phrase(12, most);
+        }
+        let (inner, ending) = (self.phrase_letters(), self.last_letter());
+        let words = words.join("|");
+        json!({ "type": "string", "pattern": format!("^({words}) {inner}{{3,{}}}{ending}$", most.saturating_sub(1)) })
     }
 
     /// A question of `least` to `most` characters.

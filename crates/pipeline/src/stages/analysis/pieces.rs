@@ -1,6 +1,7 @@
 //! The analysis by a small model: the same result from small questions, many at once.
 
 mod along;
+mod syllabus;
 
 use domain::analysis::{
     CategoryName, Classification, ContentStrategy, ContextualLanguage, CourseCategory, DifficultyProgression,
@@ -20,7 +21,6 @@ use super::{Phase, Phases};
 use crate::attempts::Patience;
 use crate::context::Run;
 use crate::data;
-use crate::distinct;
 use crate::engine::{Effort, Question};
 use crate::error::PipelineError;
 use crate::material::Material;
@@ -32,13 +32,6 @@ use crate::vars::vars;
 
 /// Tokens of the longest answer to a small question.
 const PIECE_OUTPUT_TOKENS: u32 = 700;
-/// More parts are asked for than are used: those that repeat others or say nothing are dropped.
-const SPARE_AREAS: usize = 3;
-/// Prompts that ask for lists of parts; what several lists have to offer is better than the rest of one.
-const AREA_PROMPTS: [&str; 2] = ["small_areas", "small_subjects"];
-/// The temperature of those lists: they shall differ.
-const AREA_TEMPERATURE: f32 = 0.55;
-
 #[derive(Deserialize)]
 struct Subject {
     primary: CategoryName,
@@ -53,15 +46,18 @@ struct Subject {
 }
 
 #[derive(Deserialize)]
-struct Areas {
-    areas: Vec<String>,
-}
-
-#[derive(Deserialize)]
 struct AreaPlan {
     learning_objectives: Vec<String>,
     key_topics: Vec<String>,
     pedagogical_approach: String,
+}
+
+/// A plan whose section has no name yet.
+#[derive(Deserialize)]
+struct NamedPlan {
+    section_title: String,
+    #[serde(flatten)]
+    plan: AreaPlan,
 }
 
 #[derive(Deserialize)]
@@ -95,15 +91,8 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
     }
     let course = data::course(run);
     let context = vars! { course, documents => data::documents(run).await? };
-    let wanted = super::sections_wished(run.inputs()).map(|count| count as usize);
-    // How many parts a broad topic needs; fewer are used when the topic turns out narrow.
-    let asked_areas = wanted.unwrap_or(sections_of(TopicComplexity::Broad)) + SPARE_AREAS;
-    let lists = futures::future::try_join_all(AREA_PROMPTS.iter().zip(1..).map(|(prompt, number)| {
-        let context = vars! { course, count => asked_areas };
-        areas(run, number, prompt, context, asked_areas)
-    }));
-    // Only what the plan of the areas waits for: the rest is asked for beside that plan.
-    let (topic, lists) = tokio::try_join!(
+    // Only what the plan of the sections waits for: the rest is asked for beside that plan.
+    let (topic, proposals) = tokio::try_join!(
         piece::<Subject>(
             run,
             "classification.topic",
@@ -112,34 +101,28 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
             context.clone(),
             topic_shape(run)
         ),
-        lists,
+        syllabus::proposals(run),
     )?;
     let (topic, mut classification_effort) = topic;
-    let mut scope_effort = Effort::default();
-    let mut candidates = Vec::new();
-    for (list, effort) in lists {
-        scope_effort.add(&effort);
-        candidates.push(list.areas);
-    }
-    let candidates = distinct::interleaved(&candidates);
-    let section_count = wanted.unwrap_or_else(|| sections_of(topic.complexity));
-    let areas = distinct::choose(
-        run,
-        data::plain_topic(&run.inputs().title),
-        std::slice::from_ref(&run.inputs().title),
-        &candidates,
-        section_count,
-    )
-    .await?;
-    let context = vars! { course, areas };
-    let plans =
-        futures::future::try_join_all(areas.iter().zip(1u32..).map(|(area, number)| {
-            let section = vars! { number, title => area, lessons => Vec::<String>::new() };
-            let context = vars! { section, ..context.clone() };
-            async move {
-                piece::<AreaPlan>(run, "scope.area", number, "small_area", context, area_shape(run)).await
-            }
-        }));
+    let (proposals, mut scope_effort) = proposals;
+    let sections = syllabus::sections(run, topic.complexity, &proposals).await?;
+    let lessons: Vec<&String> = sections.iter().flatten().collect();
+    let context = vars! { course, areas => lessons };
+    let plans = futures::future::try_join_all(sections.iter().zip(1u32..).map(|(lessons, number)| {
+        let section = vars! { number, lessons };
+        let context = vars! { section, ..context.clone() };
+        async move {
+            piece::<NamedPlan>(
+                run,
+                "scope.area",
+                number,
+                "small_named_area",
+                context,
+                named_area_shape(run),
+            )
+            .await
+        }
+    }));
     let (plans, motives, expert, guidance) = tokio::try_join!(
         plans,
         piece::<ContextualLanguage>(
@@ -173,7 +156,11 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
         scope_effort.add(effort);
     }
     let plans = plans.into_iter().map(|(plan, _)| plan).collect();
-    let scope = scope(run, &topic, areas, plans);
+    let (areas, plans) = syllabus::named(run, &sections, plans);
+    let mut scope = scope(run, &topic, areas, plans);
+    for (plan, lessons) in scope.sections_breakdown.iter_mut().zip(&sections) {
+        plan.estimated_lessons = u32::try_from(lessons.len()).unwrap_or(u32::MAX);
+    }
     let classification = classification(run, material, topic, motives);
     Ok(Phases {
         classification: Phase::of(classification, classification_effort),
@@ -181,22 +168,6 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
         expert: Phase::of(findings(expert.0), expert.1),
         synthesis: Phase::of(synthesis(guidance.0), guidance.1),
     })
-}
-
-/// One list of parts.
-async fn areas(
-    run: &Run,
-    number: u32,
-    prompt: &str,
-    data: minijinja::Value,
-    count: usize,
-) -> Result<(Areas, Effort), PipelineError> {
-    let prompt = run.prompts().render(prompt, &data)?;
-    let question = Question {
-        temperature: Some(AREA_TEMPERATURE),
-        ..question(run, "scope.areas", number, prompt, areas_shape(run, count))
-    };
-    answer_of(run, question).await
 }
 
 /// Sections of a course when nobody says, by the width of its topic: three or four lessons each.
@@ -295,16 +266,6 @@ fn motives_shape(run: &Run) -> Value {
     ])
 }
 
-fn areas_shape(run: &Run, count: usize) -> Value {
-    object([(
-        "areas",
-        list(
-            Pieces::new(run.language()).phrase(limits::SECTION_TITLE.min, 60),
-            count,
-        ),
-    )])
-}
-
 fn area_shape(run: &Run) -> Value {
     let pieces = Pieces::new(run.language());
     object([
@@ -313,6 +274,20 @@ fn area_shape(run: &Run) -> Value {
             list(pieces.objective(limits::SECTION_OBJECTIVE.min, 90), 2),
         ),
         ("key_topics", list(pieces.phrase(8, 45), 4)),
+        ("pedagogical_approach", pieces.sentences_of(1, 1, 25, 110)),
+    ])
+}
+
+/// The shape of a plan that also names its section. The topics come first: what follows keeps to them.
+fn named_area_shape(run: &Run) -> Value {
+    let pieces = Pieces::new(run.language());
+    object([
+        ("section_title", pieces.phrase(limits::SECTION_TITLE.min, 50)),
+        ("key_topics", list(pieces.phrase(8, 45), 4)),
+        (
+            "learning_objectives",
+            list(pieces.objective(limits::SECTION_OBJECTIVE.min, 90), 2),
+        ),
         ("pedagogical_approach", pieces.sentences_of(1, 1, 25, 110)),
     ])
 }

@@ -84,7 +84,8 @@ struct ExerciseText {
 struct Titled {
     number: u32,
     plan: SectionPlan,
-    description: String,
+    /// `None` where it is still to be asked for, which nothing waits for.
+    description: Option<String>,
     lesson_titles: Vec<String>,
     /// The headings under a lesson's own in the documents, a list a lesson; empty where the documents have no plan.
     parts: Vec<Vec<String>>,
@@ -254,10 +255,12 @@ async fn sections(
                 first_planned.notified().await;
             }
             let minutes = analysis.recommended_structure.lesson_duration_minutes;
-            let of_documents = outline
+            let planned = outline
                 .iter()
-                .find(|section| folded(&section.title) == folded(&plan.area));
-            match of_documents {
+                .find(|section| folded(&section.title) == folded(&plan.area))
+                .cloned()
+                .or_else(|| along::of_tasks(plan, run.language()));
+            match planned {
                 Some(section) => {
                     along::titles(run, &areas(analysis), plan, section, number, &known, minutes).await
                 }
@@ -351,7 +354,7 @@ async fn titles(
     Ok(Titled {
         number,
         plan: plan.clone(),
-        description: answer.section_description,
+        description: Some(answer.section_description),
         lesson_titles,
         parts: Vec::new(),
         minutes,
@@ -374,6 +377,12 @@ async fn body(
         ("key_topics", list(pieces.phrase(8, 42), ASKED_TOPICS)),
     ]);
     let number_of = |index: usize| u32::try_from(titled.lessons_before + index + 1).unwrap_or(u32::MAX);
+    let description = async {
+        match &titled.description {
+            Some(description) => Ok(description.clone()),
+            None => along::description(run, &titled).await,
+        }
+    };
     let plans =
         futures::future::try_join_all(titled.lesson_titles.iter().enumerate().map(|(index, title)| {
             let others: Vec<&String> = titled
@@ -399,8 +408,8 @@ async fn body(
                 )
                 .await
             }
-        }))
-        .await?;
+        }));
+    let (description, plans) = tokio::try_join!(description, plans)?;
     // Gone only if the section before has failed, and then this one is about to be dropped.
     let mut used = topics.before.await.unwrap_or_default();
     let mut drafts = Vec::new();
@@ -433,7 +442,7 @@ async fn body(
     Ok(Section {
         section_number: titled.number,
         section_title: titled.plan.area,
-        section_description: titled.description,
+        section_description: description,
         learning_objectives: titled.plan.learning_objectives,
         estimated_duration_minutes: 0,
         lessons,

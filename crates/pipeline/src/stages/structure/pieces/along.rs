@@ -1,6 +1,7 @@
-//! The lessons of a section that the author's documents plan: their headings are the titles.
+//! The lessons of a section that are planned already: by the headings of the author's documents, or as tasks by the analysis.
 
 use domain::analysis::SectionPlan;
+use domain::language::Language;
 use llm::route::Work;
 use serde::Deserialize;
 
@@ -8,8 +9,9 @@ use super::{Titled, piece};
 use crate::context::Run;
 use crate::data;
 use crate::error::PipelineError;
-use crate::outline::{OutlineSection, fit_lessons};
+use crate::outline::{OutlineLesson, OutlineSection, fit_lessons};
 use crate::schema::{Pieces, object};
+use crate::tasks::names_a_task;
 use crate::vars::vars;
 use crate::wording::folded;
 
@@ -18,8 +20,25 @@ struct Description {
     section_description: String,
 }
 
-/// The titles of a section's lessons from the documents' headings. Where the course needs more lessons than the documents
-/// have headings, the model adds to them; where it needs fewer, neighbours are drawn together. `taken` are the course's
+/// The lessons that the analysis has named as tasks, among the topics of a section.
+pub(super) fn of_tasks(plan: &SectionPlan, language: Language) -> Option<OutlineSection> {
+    let lessons: Vec<OutlineLesson> = plan
+        .key_topics
+        .iter()
+        .filter(|topic| names_a_task(topic, language))
+        .map(|topic| OutlineLesson {
+            title: topic.clone(),
+            parts: Vec::new(),
+        })
+        .collect();
+    (!lessons.is_empty()).then(|| OutlineSection {
+        title: plan.area.clone(),
+        lessons,
+    })
+}
+
+/// The titles of a section's lessons from those planned. Where the course needs more lessons than are planned,
+/// the model adds to them; where it needs fewer, neighbours are drawn together. `taken` are the course's
 /// title and then those of all lessons that it has.
 ///
 /// # Errors
@@ -28,13 +47,12 @@ pub(super) async fn titles(
     run: &Run,
     areas: &[String],
     plan: &SectionPlan,
-    section: &OutlineSection,
+    mut section: OutlineSection,
     number: u32,
     taken: &[String],
     minutes: u32,
 ) -> Result<Titled, PipelineError> {
     let wanted = plan.estimated_lessons as usize;
-    let mut section = section.clone();
     fit_lessons(&mut section, wanted);
     let lessons_before = taken.len().saturating_sub(1);
     let own: Vec<String> = section
@@ -62,29 +80,37 @@ pub(super) async fn titles(
             ..added
         });
     }
+    Ok(Titled {
+        number,
+        plan: plan.clone(),
+        description: None,
+        lesson_titles: own,
+        parts,
+        minutes,
+        lessons_before,
+    })
+}
+
+/// What a section is about, once its lessons are known.
+///
+/// # Errors
+/// Whatever keeps it from being made.
+pub(super) async fn description(run: &Run, titled: &Titled) -> Result<String, PipelineError> {
     let pieces = Pieces::new(run.language());
     let context = vars! {
         course => data::course(run),
-        section => vars! { title => plan.area, lessons => own },
+        section => vars! { title => titled.plan.area, lessons => titled.lesson_titles },
     };
     let shape = object([("section_description", pieces.sentences_of(2, 2, 40, 170))]);
     let answer: Description = piece(
         run,
         Work::Section,
         "sections.description",
-        number,
+        titled.number,
         "small_section",
         &context,
         shape,
     )
     .await?;
-    Ok(Titled {
-        number,
-        plan: plan.clone(),
-        description: answer.section_description,
-        lesson_titles: own,
-        parts,
-        minutes,
-        lessons_before,
-    })
+    Ok(answer.section_description)
 }

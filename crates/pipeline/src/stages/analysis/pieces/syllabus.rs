@@ -1,0 +1,264 @@
+//! The lessons of a course from its title alone, and the sections that they form.
+//!
+//! All lessons are asked for at once, as tasks in the order of learning: a small model that plans section by section, each
+//! for itself, repeats its favourites in every section and begins each anew.
+
+use std::collections::HashSet;
+
+use domain::analysis::TopicComplexity;
+use domain::language::Language;
+use domain::limits;
+use serde::Deserialize;
+
+use super::{AreaPlan, Effort, NamedPlan, answer_of, question, sections_of};
+use crate::context::Run;
+use crate::engine::Question;
+use crate::error::PipelineError;
+use crate::schema::{Pieces, list, object};
+use crate::stages::analysis::sections_wished;
+use crate::tasks::names_a_task;
+use crate::vars::vars;
+use crate::wording::{folded, in_title_case};
+use crate::{data, distinct};
+
+/// Prompts that ask for lists of lessons; what one list lacks comes from the other.
+const PROMPTS: [&str; 2] = ["small_subjects", "small_tasks"];
+/// The temperature of those lists: they shall differ.
+const TEMPERATURE: f32 = 0.55;
+/// More are asked for than are used: those that repeat others or say nothing are dropped.
+const SPARE: usize = 2;
+/// Lessons asked for in one list: small models repeat themselves beyond. Sections with more get the others later, one by
+/// one. Our own figure, after reading lists of the embedded models.
+const MOST_LISTED: usize = 20;
+/// The lessons of a section when nobody says: one to open it, one to deepen, one to practise.
+const LESSONS_A_SECTION: usize = 3;
+/// Tokens of a lesson in a list, at most, and of what stands around the list.
+const TOKENS_A_LESSON: usize = 20;
+const TOKENS_AROUND: usize = 100;
+/// Topics of a section, at least (data model 2.4).
+const LEAST_TOPICS: usize = 3;
+/// The longest title made of two topics, in characters.
+const LONGEST_NAME: usize = 70;
+
+#[derive(Deserialize)]
+struct Tasks {
+    tasks: Vec<String>,
+}
+
+/// Lists of lessons, each from the first steps to the hardest.
+///
+/// # Errors
+/// Whatever keeps a list from being made.
+pub(super) async fn proposals(run: &Run) -> Result<(Vec<Vec<String>>, Effort), PipelineError> {
+    let sections =
+        sections_wished(run.inputs()).map_or(sections_of(TopicComplexity::Broad), |count| count as usize);
+    let count = lessons_for(run, sections) + SPARE;
+    let shape = object([("tasks", list(Pieces::new(run.language()).task(45), count))]);
+    let asked = PROMPTS.iter().zip(1u32..).map(|(prompt, number)| {
+        let shape = shape.clone();
+        async move {
+            let prompt = run
+                .prompts()
+                .render(prompt, &vars! { course => data::course(run), count })?;
+            let question = Question {
+                temperature: Some(TEMPERATURE),
+                max_output_tokens: u32::try_from(count * TOKENS_A_LESSON + TOKENS_AROUND).unwrap_or(u32::MAX),
+                ..question(run, "scope.lessons", number, prompt, shape)
+            };
+            answer_of::<Tasks>(run, question).await
+        }
+    });
+    let mut effort = Effort::default();
+    let mut lists = Vec::new();
+    for (list, spent) in futures::future::try_join_all(asked).await? {
+        effort.add(&spent);
+        lists.push(list.tasks);
+    }
+    Ok((lists, effort))
+}
+
+/// How many lessons so many sections get from the lists.
+fn lessons_for(run: &Run, sections: usize) -> usize {
+    let wished = run.inputs().desired_lessons_count.map(|count| count as usize);
+    wished
+        .unwrap_or_else(|| limits::COURSE_LESSONS_MIN.max(sections * LESSONS_A_SECTION))
+        .min(MOST_LISTED)
+        .max(sections)
+}
+
+/// The lessons of each section, in teaching order.
+///
+/// # Errors
+/// [`PipelineError::Embedding`] when the embedding model fails.
+pub(super) async fn sections(
+    run: &Run,
+    complexity: TopicComplexity,
+    proposals: &[Vec<String>],
+) -> Result<Vec<Vec<String>>, PipelineError> {
+    let sections = sections_wished(run.inputs()).map_or(sections_of(complexity), |count| count as usize);
+    let about = data::plain_topic(&run.inputs().title);
+    let chosen = distinct::lessons(run, about, proposals, lessons_for(run, sections)).await?;
+    let lessons: Vec<String> = chosen.iter().map(|title| in_case(title)).collect();
+    Ok(in_parts(&lessons, sections))
+}
+
+/// A title that is all small letters, as a title is written.
+fn in_case(title: &str) -> String {
+    let is_plain = title
+        .split(' ')
+        .skip(1)
+        .all(|word| word.chars().all(|letter| !letter.is_uppercase()));
+    if is_plain {
+        in_title_case(title)
+    } else {
+        title.to_owned()
+    }
+}
+
+/// Neighbours together, in `count` parts as equal as can be, the longer ones first; no part is empty.
+fn in_parts(lessons: &[String], count: usize) -> Vec<Vec<String>> {
+    let count = count.clamp(1, lessons.len().max(1));
+    let (each, longer) = (lessons.len() / count, lessons.len() % count);
+    let mut rest = lessons;
+    (0..count)
+        .map(|number| {
+            let (part, after) = rest.split_at(each + usize::from(number < longer));
+            rest = after;
+            part.to_vec()
+        })
+        .collect()
+}
+
+/// The sections with names that tell them apart. The topics of each begin with its lessons, which the structure takes up.
+pub(super) fn named(
+    run: &Run,
+    sections: &[Vec<String>],
+    plans: Vec<NamedPlan>,
+) -> (Vec<String>, Vec<AreaPlan>) {
+    let mut taken: HashSet<String> = sections
+        .iter()
+        .flatten()
+        .chain([&run.inputs().title])
+        .map(|title| folded(title))
+        .collect();
+    plans
+        .into_iter()
+        .zip(sections)
+        .enumerate()
+        .map(|(number, (NamedPlan { section_title, plan }, lessons))| {
+            let name = name(&section_title, &plan.key_topics, lessons, number == 0, &taken);
+            taken.insert(folded(&name));
+            let key_topics = lessons
+                .iter()
+                .cloned()
+                .chain(topics_beside(lessons, &plan, run.language()));
+            let key_topics = key_topics.collect();
+            (name, AreaPlan { key_topics, ..plan })
+        })
+        .unzip()
+}
+
+/// The model's topics of a section that cannot be taken for lessons; all of them where too few topics would be left.
+fn topics_beside(lessons: &[String], plan: &AreaPlan, language: Language) -> Vec<String> {
+    let (tasks, topics): (Vec<String>, Vec<String>) = plan
+        .key_topics
+        .iter()
+        .cloned()
+        .partition(|topic| names_a_task(topic, language));
+    let is_enough = lessons.len() + topics.len() >= LEAST_TOPICS;
+    if is_enough {
+        topics
+    } else {
+        [topics, tasks].concat()
+    }
+}
+
+/// The model's name of a section; where it could stand over any section, two of its topics, or from where to where it goes.
+fn name(
+    proposed: &str,
+    topics: &[String],
+    lessons: &[String],
+    is_first: bool,
+    taken: &HashSet<String>,
+) -> String {
+    let is_free = |name: &String| {
+        limits::SECTION_TITLE.allows(limits::text_length(name))
+            && limits::text_length(name) <= LONGEST_NAME
+            && !taken.contains(&folded(name))
+    };
+    let own = Some(proposed.to_owned()).filter(|name| is_first || !distinct::is_generic(name));
+    let telling: Vec<String> = topics
+        .iter()
+        .filter(|topic| !distinct::is_generic(topic) && !topic.contains(" and "))
+        .map(|topic| in_title_case(topic))
+        .collect();
+    let pair = match telling.as_slice() {
+        [first, second, ..] => Some(format!("{first} and {second}")),
+        _ => None,
+    };
+    let span = match lessons {
+        [first, .., last] => format!("{first} – {last}"),
+        _ => proposed.to_owned(),
+    };
+    own.into_iter()
+        .chain(pair)
+        .chain(telling)
+        .find(is_free)
+        .unwrap_or(span)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owned(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|&text| text.to_owned()).collect()
+    }
+
+    #[test]
+    fn parts_are_as_equal_as_can_be() {
+        let lessons = owned(&["a", "b", "c", "d", "e", "f", "g"]);
+        let check = |count: usize, expected: &[usize]| {
+            let lengths: Vec<usize> = in_parts(&lessons, count).iter().map(Vec::len).collect();
+            assert_eq!(lengths, expected);
+        };
+        check(3, &[3, 2, 2]);
+        check(7, &[1; 7]);
+        check(9, &[1; 7]);
+        check(1, &[7]);
+    }
+
+    #[test]
+    fn names_tell_sections_apart() {
+        let topics = owned(&["Feeding in spring", "Colony health", "Beekeeping basics"]);
+        let lessons = owned(&["Feeding Bees", "Preparing for Winter"]);
+        let check = |proposed: &str, is_first: bool, taken: &[&str], expected: &str| {
+            let taken = taken.iter().map(|name| folded(name)).collect();
+            assert_eq!(name(proposed, &topics, &lessons, is_first, &taken), expected);
+        };
+        check("Life in the Hive", false, &[], "Life in the Hive");
+        check("Beekeeping Basics", true, &[], "Beekeeping Basics");
+        check(
+            "Beekeeping Basics",
+            false,
+            &[],
+            "Feeding in Spring and Colony Health",
+        );
+        check(
+            "Life in the Hive",
+            false,
+            &["life in the hive"],
+            "Feeding in Spring and Colony Health",
+        );
+        check(
+            "Beekeeping Basics",
+            false,
+            &[
+                "feeding in spring and colony health",
+                "feeding in spring",
+                "colony health",
+            ],
+            "Feeding Bees – Preparing for Winter",
+        );
+    }
+}
