@@ -205,7 +205,10 @@ pub(crate) async fn search(
             (content.organization_id.as_uuid(), content.sha256.as_str())
         })
         .unzip();
+    // Never kept prepared: after five times the server would plan for unknown contents, of which it expects so few that
+    // it reads and sorts them all.
     Ok(sqlx::query_scalar(AssertSqlSafe(sql))
+        .persistent(false)
         .bind(organizations)
         .bind(hashes)
         .bind(text_of(question))
