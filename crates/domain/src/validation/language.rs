@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use whatlang::{Detector, Lang};
 
-use self::function_words::speaks_rather;
+use self::function_words::LittleWords;
 use crate::language::Language;
 use crate::limits::text_length;
 use crate::script::{SCRIPTS, Script, ScriptCount, cyrillic_neighbour, own_scripts};
@@ -88,8 +88,15 @@ fn mismatch_in_script(
             let found = match own {
                 [Script::Arabic] => detect(&letters, ARABIC),
                 [Script::Devanagari] => detect(&letters, DEVANAGARI),
-                _ => detect(&letters, LATIN)
-                    .filter(|found| speaks_rather(&letters, *found, expected.in_detector())),
+                _ => {
+                    let (words, expected) = (LittleWords::of(&letters), expected.in_detector());
+                    // The little words have to agree in any case, and cost little beside detecting.
+                    let is_in_doubt = words.speak_another(expected);
+                    is_in_doubt
+                        .then(|| detect(&letters, LATIN))
+                        .flatten()
+                        .filter(|found| words.speak_rather(*found, expected))
+                }
             };
             found
                 .filter(|found| Language::from_detector(*found) != Some(expected))

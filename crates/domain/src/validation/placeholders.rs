@@ -381,6 +381,9 @@ fn filler(text: &str, _language: Language) -> Vec<Range<usize>> {
 /// Words up to which "this is a sample title" is nothing but a placeholder.
 const SHORT_TEXT_WORDS: usize = 6;
 
+/// More letters than any of the names has.
+const STOCK_TITLE_LETTERS: usize = 60;
+
 /// Whether the whole text is a name of the field that it stands in.
 fn is_stock_title(text: &str) -> bool {
     static STOCK: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -388,6 +391,10 @@ fn is_stock_title(text: &str) -> bool {
         let russian = r"(?:пример|образец) (?:названия|заголовка|текста|темы|цели|описания)|(?:название|заголовок|описание|тема) (?:курса|урока|раздела|модуля|упражнения)|(?:урок|раздел|тема|упражнение|цель|модуль|глава) \d{1,3}|без названия|название|заголовок|описание|текст|заглушка|текст заглушка|нет данных";
         Regex::new(&format!(r"^(?:{english}|{russian})$")).ok()
     });
+    // Most texts are long, and need not be folded to be told from a title.
+    if text.chars().filter(|letter| letter.is_alphanumeric()).count() > STOCK_TITLE_LETTERS {
+        return false;
+    }
     STOCK
         .as_ref()
         .is_some_and(|stock| stock.is_match(&normalize(text)))

@@ -1,5 +1,8 @@
 //! The little words that hold sentences together: evidence of a language that does not depend on a text's subject.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use whatlang::Lang;
 
 /// The most frequent articles, prepositions, conjunctions, pronouns and auxiliaries of each language in Latin letters
@@ -62,23 +65,52 @@ const FUNCTION_WORDS: &[(Lang, &str)] = &[
     ),
 ];
 
-/// Whether a text has more of the little words that only `found` has than of those that only `expected` has. Names,
-/// terms and loan words, of which short texts mostly consist, say nothing either way.
-pub(super) fn speaks_rather(text: &str, found: Lang, expected: Lang) -> bool {
-    let (found, expected) = (words_of(found), words_of(expected));
-    let mut balance = 0_i32;
-    for word in text.split(|letter: char| !letter.is_alphabetic()) {
-        let word = word.to_lowercase();
-        let has = |words: &str| words.split_ascii_whitespace().any(|known| known == word);
-        balance += i32::from(has(found)) - i32::from(has(expected));
+/// How many little words of each language a text has, in the order of [`FUNCTION_WORDS`]. Names, terms and loan words, of
+/// which short texts mostly consist, say nothing either way.
+pub(super) struct LittleWords([u32; FUNCTION_WORDS.len()]);
+
+impl LittleWords {
+    /// Counts those of `text`.
+    pub(super) fn of(text: &str) -> Self {
+        let mut counts = [0; FUNCTION_WORDS.len()];
+        for word in text.split(|letter: char| !letter.is_alphabetic()) {
+            let Some(speakers) = SPEAKERS.get(word.to_lowercase().as_str()) else {
+                continue;
+            };
+            for place in speakers {
+                counts[*place] += 1;
+            }
+        }
+        Self(counts)
     }
-    balance > 0
+
+    /// Whether there are more of those that only `found` has than of those that only `expected` has.
+    pub(super) fn speak_rather(&self, found: Lang, expected: Lang) -> bool {
+        self.count(found) > self.count(expected)
+    }
+
+    /// Whether that is so for any language. If not, no guess of a detector can change what the text is taken for.
+    pub(super) fn speak_another(&self, expected: Lang) -> bool {
+        let expected = self.count(expected);
+        self.0.iter().any(|count| *count > expected)
+    }
+
+    fn count(&self, language: Lang) -> u32 {
+        let place = FUNCTION_WORDS.iter().position(|(listed, _)| *listed == language);
+        place.map_or(0, |place| self.0[place])
+    }
 }
 
-fn words_of(language: Lang) -> &'static str {
-    let listed = FUNCTION_WORDS.iter().find(|(listed, _)| *listed == language);
-    listed.map_or("", |(_, words)| words)
-}
+/// The languages of each word, as places in [`FUNCTION_WORDS`].
+static SPEAKERS: LazyLock<HashMap<&'static str, Vec<usize>>> = LazyLock::new(|| {
+    let mut speakers: HashMap<_, Vec<usize>> = HashMap::new();
+    for ((_, words), place) in FUNCTION_WORDS.iter().zip(0..) {
+        for word in words.split_ascii_whitespace() {
+            speakers.entry(word).or_default().push(place);
+        }
+    }
+    speakers
+});
 
 #[cfg(test)]
 mod tests {
@@ -89,7 +121,9 @@ mod tests {
     #[test]
     fn every_language_in_latin_letters_has_its_words_once() {
         for language in super::super::LATIN {
-            let words: Vec<&str> = words_of(*language).split_ascii_whitespace().collect();
+            let listed = FUNCTION_WORDS.iter().find(|(listed, _)| listed == language);
+            let (_, words) = listed.expect("it has words");
+            let words: Vec<&str> = words.split_ascii_whitespace().collect();
             let distinct: BTreeSet<&str> = words.iter().copied().collect();
             assert!(words.len() >= 25, "{language:?}");
             assert_eq!(distinct.len(), words.len(), "{language:?}");
@@ -98,15 +132,33 @@ mod tests {
 
     #[test]
     fn little_words_decide_and_terms_do_not() {
+        let speaks = |text: &str, found| LittleWords::of(text).speak_rather(found, Lang::Eng);
         let english = "Learners practice writing SQL queries in a practical setting using a database management system.";
-        assert!(!speaks_rather(english, Lang::Fra, Lang::Eng));
+        assert!(!speaks(english, Lang::Fra));
         let french =
             "Les apprenants pratiquent la rédaction de requêtes SQL avec un système de gestion de données.";
-        assert!(speaks_rather(french, Lang::Fra, Lang::Eng));
-        assert!(!speaks_rather(
+        assert!(speaks(french, Lang::Fra));
+        assert!(!speaks("React Redux TypeScript Webpack", Lang::Ita));
+    }
+
+    #[test]
+    fn what_speaks_rather_than_the_expected_language_is_known_beforehand() {
+        let texts = [
+            "Learners practice writing SQL queries in a practical setting using a database.",
+            "Les apprenants pratiquent la rédaction de requêtes SQL avec un système de gestion.",
+            "Il corso porta dai primi passi a progetti che puoi mostrare con orgoglio agli altri.",
+            "The plan de la semana and the list",
             "React Redux TypeScript Webpack",
-            Lang::Ita,
-            Lang::Eng
-        ));
+            "",
+        ];
+        for text in texts {
+            let words = LittleWords::of(text);
+            for expected in super::super::LATIN {
+                let any = super::super::LATIN
+                    .iter()
+                    .any(|found| words.speak_rather(*found, *expected));
+                assert_eq!(words.speak_another(*expected), any, "{text} {expected:?}");
+            }
+        }
     }
 }
