@@ -15,7 +15,7 @@ use domain::usage::TokenUsage;
 use domain::validation::Finding;
 use llm::gateway::{AttemptRecord, CallError, CallLog, CallSpec};
 use llm::provider::StreamObserver;
-use llm::repair::{RepairLayer, failing_fields, repair};
+use llm::repair::{FieldFailure, RepairLayer, Repairer, failing_fields};
 use llm::request::{Message, OutputSchema};
 use llm::response::FinishReason;
 use llm::route::{RouteReason, Work};
@@ -366,8 +366,10 @@ impl Run {
         asked: &Asked,
         best: Option<&Candidate>,
     ) -> Result<Evaluated, PipelineError> {
-        let repaired = match repair(&paid.text, &asked.schema) {
-            Ok(repaired) => repaired,
+        let read = Repairer::new(&asked.schema)
+            .and_then(|repairer| repairer.repair(&paid.text).map(|found| (repairer, found)));
+        let (mending, repaired) = match read {
+            Ok(read) => read,
             Err(error) => {
                 return Ok(Evaluated {
                     layer: None,
@@ -383,7 +385,12 @@ impl Run {
             }
             _ => repaired.value,
         };
-        let mut problems = schema_problems(&question.schema, &value);
+        let mut problems = if asked.fields.is_empty() {
+            // It was asked for the whole, by the question's own schema.
+            messages_of(mending.failing_fields(&value))
+        } else {
+            failing_fields(&question.schema, &value).map_or_else(|error| vec![error.to_string()], messages_of)
+        };
         if problems.is_empty()
             && let Some(check) = &question.check
         {
@@ -430,12 +437,9 @@ impl Run {
     }
 }
 
-/// What the schema rejects; an error of the schema itself is one problem.
-fn schema_problems(schema: &Value, value: &Value) -> Vec<String> {
-    match failing_fields(schema, value) {
-        Ok(failures) => failures.into_iter().map(|failure| failure.message).collect(),
-        Err(error) => vec![error.to_string()],
-    }
+/// What the schema rejects.
+fn messages_of(failures: Vec<FieldFailure>) -> Vec<String> {
+    failures.into_iter().map(|failure| failure.message).collect()
 }
 
 /// An answer with the calls that it took; none if it was found in its checkpoint.
