@@ -120,7 +120,7 @@ pub(crate) fn is_generic(text: &str) -> bool {
     folded(text).split(' ').any(|word| GENERIC_WORDS.contains(&word))
 }
 
-/// What is done with anything: beside a task with the same subject, such a title says nothing new.
+/// What is done with anything: what such a title is about tells whether it teaches something new.
 const GENERAL_DOING: [&str; 6] = [
     "using",
     "handling",
@@ -130,23 +130,91 @@ const GENERAL_DOING: [&str; 6] = [
     "performing",
 ];
 
-/// Whether no title in `seen` teaches the same as far as the words say; then it is in there.
-fn is_new(title: &str, seen: &mut Vec<String>) -> bool {
-    let is_general = |text: &str| {
-        folded(text)
-            .split(' ')
-            .next()
-            .is_some_and(|first| GENERAL_DOING.contains(&first))
-    };
-    let is_new = seen.iter().all(|other| {
-        folded(other) != folded(title)
-            && (subject(other) != subject(title) || !is_general(other) && !is_general(title))
-    });
-    if is_new {
-        seen.push(title.to_owned());
-    }
-    is_new
+/// A lesson worded as a task, in the words that tell it from others.
+struct Task {
+    folded: String,
+    subject: String,
+    is_general: bool,
+    /// Stems of its words of four letters and more, without those of the course's title.
+    stems: Vec<String>,
 }
+
+impl Task {
+    fn new(title: &str, course: &str) -> Self {
+        let folded = folded(title);
+        let first = folded.split(' ').next().unwrap_or_default();
+        let is_general = GENERAL_DOING.contains(&first);
+        let of_course = stems(course);
+        let told = folded
+            .split(' ')
+            .skip(usize::from(is_general))
+            .collect::<Vec<_>>()
+            .join(" ");
+        let stems = stems(&told)
+            .into_iter()
+            .filter(|stem| of_course.iter().all(|other| !is_same_stem(stem, other)))
+            .collect();
+        Self {
+            subject: subject(title),
+            is_general,
+            stems,
+            folded,
+        }
+    }
+
+    /// Whether two tasks are the same as far as the words say: `Using JOINs in Queries` teaches what `Joining Tables` does.
+    fn repeats(&self, other: &Self) -> bool {
+        let head_in = |general: &Self, whole: &Self| {
+            general.is_general
+                && general
+                    .stems
+                    .first()
+                    .is_some_and(|head| whole.stems.iter().any(|stem| is_same_stem(head, stem)))
+        };
+        self.folded == other.folded || head_in(self, other) || head_in(other, self)
+    }
+
+    /// Whether two tasks do different things to the same: their texts are alike, and they are different lessons.
+    fn differs_in_doing(&self, other: &Self) -> bool {
+        self.subject == other.subject && self.folded != other.folded && !self.is_general && !other.is_general
+    }
+}
+
+/// Beginnings of the words of four letters and more.
+fn stems(text: &str) -> Vec<String> {
+    folded(text)
+        .split(' ')
+        .filter(|word| word.chars().count() >= 4)
+        .map(|word| {
+            let word = word.strip_suffix("ing").unwrap_or(word);
+            match word.strip_suffix("ies") {
+                Some(rest) => format!("{rest}y"),
+                None => word.strip_suffix('s').unwrap_or(word).to_owned(),
+            }
+        })
+        .collect()
+}
+
+/// Whether two stems belong to one word: one goes on from the other, as `aggregat` and `aggregation` do.
+fn is_same_stem(a: &str, b: &str) -> bool {
+    a.len().min(b.len()) >= 3 && (a.starts_with(b) || b.starts_with(a))
+}
+
+/// Whether a title has a word of its own: one that is not in the `other` title and could not stand in any course.
+pub(crate) fn tells_more_than(title: &str, other: &str) -> bool {
+    let known = folded(other);
+    folded(title)
+        .split(' ')
+        .filter(|word| word.chars().count() >= 4 && !GENERIC_WORDS.contains(word))
+        .any(|word| {
+            // `analysis` says no more than `analysts`.
+            let beginning: String = word.chars().take(WORD_BEGINNING).collect();
+            known.split(' ').all(|known| !known.starts_with(&beginning))
+        })
+}
+
+/// Words that begin with so many same letters are taken for one.
+const WORD_BEGINNING: usize = 6;
 
 /// What a title is about, without what is done with it: `Managing Bee Injuries` and `Handling bee injuries` teach the
 /// same, however far apart an embedding model sees them.
@@ -161,7 +229,10 @@ fn subject(text: &str) -> String {
 /// A proposal for a lesson, and where in its list it stands: 0 is the beginning, 1 the end.
 struct Proposal {
     title: String,
+    task: Task,
     place: f32,
+    /// The number of its list, from 0, the richest.
+    list: usize,
 }
 
 /// The lessons of a course, in teaching order, from several lists that each go from the first steps to the hardest. The
@@ -179,7 +250,7 @@ pub(crate) async fn lessons(
     let proposals = proposals(&run.inputs().title, lists);
     let texts: Vec<String> = proposals
         .iter()
-        .map(|(_, proposal)| proposal.title.clone())
+        .map(|proposal| proposal.title.clone())
         .chain([about.to_owned()])
         .collect();
     let mut vectors = embed(run, &texts).await?;
@@ -187,12 +258,17 @@ pub(crate) async fn lessons(
     let threshold = run.calibration().duplicate_threshold;
     let mut kept: Vec<usize> = Vec::new();
     let mut alike: Vec<(f32, usize)> = Vec::new();
-    for (index, (list, _)) in proposals.iter().enumerate() {
-        if *list > 0 && kept.len() >= count {
+    for (index, proposal) in proposals.iter().enumerate() {
+        if proposal.list > 0 && kept.len() >= count {
             break;
         }
+        // In one list, the model has set a task beside another that does something else to the same.
         let nearest = kept
             .iter()
+            .filter(|&&other| {
+                proposals[other].list != proposal.list
+                    || !proposal.task.differs_in_doing(&proposals[other].task)
+            })
             .map(|&other| cosine(&vectors[index], &vectors[other]))
             .fold(-1.0, f32::max);
         if nearest < threshold {
@@ -212,40 +288,51 @@ pub(crate) async fn lessons(
     alike.sort_by(|a, b| a.0.total_cmp(&b.0));
     let missing = count.saturating_sub(kept.len());
     kept.extend(alike.into_iter().take(missing).map(|(_, index)| index));
-    kept.sort_by(|&a, &b| proposals[a].1.place.total_cmp(&proposals[b].1.place));
+    kept.sort_by(|&a, &b| proposals[a].place.total_cmp(&proposals[b].place));
     Ok(kept
         .into_iter()
-        .map(|index| proposals[index].1.title.clone())
+        .map(|index| proposals[index].title.clone())
         .collect())
 }
 
 /// The proposals of all lists with the number of their list, the richest list first; none twice, and none that could stand
 /// in any course except at the beginning of the first.
-fn proposals(course: &str, lists: &[Vec<String>]) -> Vec<(usize, Proposal)> {
+fn proposals(course: &str, lists: &[Vec<String>]) -> Vec<Proposal> {
     let mut lists: Vec<Vec<Proposal>> = lists
         .iter()
         .map(|list| {
             let last = list.len().saturating_sub(1).max(1) as f32;
-            let mut seen = vec![course.to_owned()];
-            list.iter()
-                .enumerate()
-                .filter(|(index, title)| (*index == 0 || !is_generic(title)) && is_new(title, &mut seen))
-                .map(|(index, title)| Proposal {
-                    title: title.clone(),
-                    place: index as f32 / last,
-                })
-                .collect()
+            let proposals = list.iter().enumerate().map(|(index, title)| Proposal {
+                title: title.clone(),
+                task: Task::new(title, course),
+                place: index as f32 / last,
+                list: 0,
+            });
+            let telling = proposals.filter(|proposal| {
+                (proposal.place <= 0.0 || !is_generic(&proposal.title))
+                    && proposal.task.folded != folded(course)
+            });
+            without_repeats(telling)
         })
         .collect();
     lists.sort_by_key(|list| std::cmp::Reverse(list.len()));
-    let mut seen = Vec::new();
-    lists
-        .into_iter()
-        .enumerate()
-        .flat_map(|(number, list)| list.into_iter().map(move |proposal| (number, proposal)))
-        .filter(|(number, proposal)| *number == 0 || !is_generic(&proposal.title))
-        .filter(|(_, proposal)| is_new(&proposal.title, &mut seen))
-        .collect()
+    let numbered = lists.into_iter().enumerate().flat_map(|(number, list)| {
+        list.into_iter().map(move |proposal| Proposal {
+            list: number,
+            ..proposal
+        })
+    });
+    without_repeats(numbered.filter(|proposal| proposal.list == 0 || !is_generic(&proposal.title)))
+}
+
+fn without_repeats(proposals: impl Iterator<Item = Proposal>) -> Vec<Proposal> {
+    let mut kept: Vec<Proposal> = Vec::new();
+    for proposal in proposals {
+        if !kept.iter().any(|other| proposal.task.repeats(&other.task)) {
+            kept.push(proposal);
+        }
+    }
+    kept
 }
 
 /// The first `taken` texts are no candidates. Exact repeats are never chosen.
@@ -317,24 +404,54 @@ mod tests {
         let rich = [
             "Understanding SQL Basics",
             "Selecting Rows",
-            "Learning More Basics",
-            "Creating Joins",
-            "Using Joins",
+            "More SQL Basics",
+            "Creating Views",
+            "Using Views",
         ];
         let lists = [poor.map(str::to_owned).to_vec(), rich.map(str::to_owned).to_vec()];
         let found: Vec<(usize, String, String)> = proposals("SQL", &lists)
             .into_iter()
-            .map(|(list, proposal)| (list, proposal.title, format!("{:.2}", proposal.place)))
+            .map(|proposal| (proposal.list, proposal.title, format!("{:.2}", proposal.place)))
             .collect();
         let expected = [
             (0, "Understanding SQL Basics", "0.00"),
             (0, "Selecting Rows", "0.25"),
-            (0, "Creating Joins", "0.75"),
+            (0, "Creating Views", "0.75"),
             (1, "Getting Started", "0.00"),
             (1, "Joining Tables", "0.33"),
         ]
         .map(|(list, title, place)| (list, title.to_owned(), place.to_owned()));
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn tasks_repeat_each_other_in_other_words() {
+        let check = |a: &str, b: &str, expected: bool| {
+            let task = |title: &str| Task::new(title, "SQL for Data Analysts");
+            assert_eq!(task(a).repeats(&task(b)), expected, "{a} and {b}");
+            assert_eq!(task(b).repeats(&task(a)), expected, "{b} and {a}");
+        };
+        check("Joining Tables", "Using JOINs with Multiple Tables", true);
+        check("Aggregating Data", "Using Aggregations in Complex Queries", true);
+        check("Using Subqueries", "Using Subqueries with Aggregations", true);
+        check("Joining Tables", "joining tables", true);
+        check("Joining Tables", "Creating Tables", false);
+        check("Selecting Data", "Using Data Types", false);
+        check("Writing SQL Queries", "Using SQL", false);
+    }
+
+    #[test]
+    fn title_that_only_says_the_course_tells_nothing() {
+        let check = |title: &str, expected: bool| {
+            assert_eq!(
+                tells_more_than(title, "SQL for Data Analysts"),
+                expected,
+                "{title}"
+            );
+        };
+        check("SQL for Data Analysis", false);
+        check("SQL Basics", false);
+        check("SQL Functions", true);
     }
 
     #[test]

@@ -146,7 +146,11 @@ pub(super) fn named(
         .zip(sections)
         .enumerate()
         .map(|(number, (NamedPlan { section_title, plan }, lessons))| {
-            let name = name(&section_title, &plan.key_topics, lessons, number == 0, &taken);
+            let own = Some(section_title).filter(|title| {
+                number == 0
+                    || !distinct::is_generic(title) && distinct::tells_more_than(title, &run.inputs().title)
+            });
+            let name = name(own, &plan.key_topics, lessons, &taken);
             taken.insert(folded(&name));
             let key_topics = lessons
                 .iter()
@@ -173,20 +177,13 @@ fn topics_beside(lessons: &[String], plan: &AreaPlan, language: Language) -> Vec
     }
 }
 
-/// The model's name of a section; where it could stand over any section, two of its topics, or from where to where it goes.
-fn name(
-    proposed: &str,
-    topics: &[String],
-    lessons: &[String],
-    is_first: bool,
-    taken: &HashSet<String>,
-) -> String {
+/// The model's name of a section, if it has one of its own; else two of its topics, or from where to where it goes.
+fn name(own: Option<String>, topics: &[String], lessons: &[String], taken: &HashSet<String>) -> String {
     let is_free = |name: &String| {
         limits::SECTION_TITLE.allows(limits::text_length(name))
             && limits::text_length(name) <= LONGEST_NAME
             && !taken.contains(&folded(name))
     };
-    let own = Some(proposed.to_owned()).filter(|name| is_first || !distinct::is_generic(name));
     let telling: Vec<String> = topics
         .iter()
         .filter(|topic| !distinct::is_generic(topic) && !topic.contains(" and "))
@@ -198,7 +195,7 @@ fn name(
     };
     let span = match lessons {
         [first, .., last] => format!("{first} – {last}"),
-        _ => proposed.to_owned(),
+        _ => lessons.concat(),
     };
     own.into_iter()
         .chain(pair)
@@ -232,27 +229,19 @@ mod tests {
     fn names_tell_sections_apart() {
         let topics = owned(&["Feeding in spring", "Colony health", "Beekeeping basics"]);
         let lessons = owned(&["Feeding Bees", "Preparing for Winter"]);
-        let check = |proposed: &str, is_first: bool, taken: &[&str], expected: &str| {
+        let check = |own: Option<&str>, taken: &[&str], expected: &str| {
             let taken = taken.iter().map(|name| folded(name)).collect();
-            assert_eq!(name(proposed, &topics, &lessons, is_first, &taken), expected);
+            assert_eq!(name(own.map(str::to_owned), &topics, &lessons, &taken), expected);
         };
-        check("Life in the Hive", false, &[], "Life in the Hive");
-        check("Beekeeping Basics", true, &[], "Beekeeping Basics");
+        check(Some("Life in the Hive"), &[], "Life in the Hive");
+        check(None, &[], "Feeding in Spring and Colony Health");
         check(
-            "Beekeeping Basics",
-            false,
-            &[],
-            "Feeding in Spring and Colony Health",
-        );
-        check(
-            "Life in the Hive",
-            false,
+            Some("Life in the Hive"),
             &["life in the hive"],
             "Feeding in Spring and Colony Health",
         );
         check(
-            "Beekeeping Basics",
-            false,
+            None,
             &[
                 "feeding in spring and colony health",
                 "feeding in spring",
