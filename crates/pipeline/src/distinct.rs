@@ -296,7 +296,7 @@ pub(crate) async fn lessons(
 }
 
 /// The proposals of all lists with the number of their list, the richest list first; none twice, and none that could stand
-/// in any course except at the beginning of the first.
+/// in any course except at the beginning of the first, where they name the course.
 fn proposals(course: &str, lists: &[Vec<String>]) -> Vec<Proposal> {
     let mut lists: Vec<Vec<Proposal>> = lists
         .iter()
@@ -309,8 +309,8 @@ fn proposals(course: &str, lists: &[Vec<String>]) -> Vec<Proposal> {
                 list: 0,
             });
             let telling = proposals.filter(|proposal| {
-                (proposal.place <= 0.0 || !is_generic(&proposal.title))
-                    && proposal.task.folded != folded(course)
+                let opens = proposal.place <= 0.0 && names_the_course(&proposal.title, course);
+                (opens || !is_generic(&proposal.title)) && proposal.task.folded != folded(course)
             });
             without_repeats(telling)
         })
@@ -323,6 +323,15 @@ fn proposals(course: &str, lists: &[Vec<String>]) -> Vec<Proposal> {
         })
     });
     without_repeats(numbered.filter(|proposal| proposal.list == 0 || !is_generic(&proposal.title)))
+}
+
+/// Whether a title has a word of the course's own title, as `Understanding SQL Basics` has.
+fn names_the_course(title: &str, course: &str) -> bool {
+    let course = folded(course);
+    folded(title)
+        .split(' ')
+        .filter(|word| !GENERIC_WORDS.contains(word))
+        .any(|word| word.chars().count() >= 3 && course.split(' ').any(|own| own == word))
 }
 
 fn without_repeats(proposals: impl Iterator<Item = Proposal>) -> Vec<Proposal> {
@@ -396,7 +405,7 @@ mod tests {
     #[test]
     fn richest_list_is_followed_and_general_titles_only_open_it() {
         let poor = [
-            "Getting Started",
+            "Baking Basics",
             "Joining Tables",
             "Joining Tables",
             "Joining tables",
@@ -417,7 +426,6 @@ mod tests {
             (0, "Understanding SQL Basics", "0.00"),
             (0, "Selecting Rows", "0.25"),
             (0, "Creating Views", "0.75"),
-            (1, "Getting Started", "0.00"),
             (1, "Joining Tables", "0.33"),
         ]
         .map(|(list, title, place)| (list, title.to_owned(), place.to_owned()));

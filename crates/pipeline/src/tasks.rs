@@ -5,8 +5,9 @@
 
 use domain::language::Language;
 
-/// How tasks begin in English, in alphabetical order. Our own list: what people learn to do in courses of all fields.
-const ENGLISH: [&str; 166] = [
+/// How tasks begin in English, in alphabetical order. Our own list: what people learn to do in courses of all fields. Words
+/// of one field are not in it: a model that may not say `Bee` says `Baking`.
+const ENGLISH: [&str; 162] = [
     "Adding",
     "Adjusting",
     "Aggregating",
@@ -18,9 +19,7 @@ const ENGLISH: [&str; 166] = [
     "Assessing",
     "Automating",
     "Avoiding",
-    "Baking",
     "Balancing",
-    "Budgeting",
     "Building",
     "Buying",
     "Calculating",
@@ -41,7 +40,6 @@ const ENGLISH: [&str; 166] = [
     "Connecting",
     "Controlling",
     "Converting",
-    "Cooking",
     "Counting",
     "Creating",
     "Cutting",
@@ -120,7 +118,6 @@ const ENGLISH: [&str; 166] = [
     "Preparing",
     "Presenting",
     "Preventing",
-    "Pricing",
     "Processing",
     "Protecting",
     "Providing",

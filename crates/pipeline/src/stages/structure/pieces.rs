@@ -1,7 +1,7 @@
 //! The structure by a small model: the same parts from small questions, many at once.
 //!
-//! Lesson titles are asked for section by section, each with those before it listed, so that they differ; the
-//! lessons of a section are planned while the next section's titles are made.
+//! The analysis has named the lessons. Where it has not, titles are asked for section by section, each with those before it
+//! listed, so that they differ; the lessons of a section are planned while the next section's titles are made.
 
 mod along;
 pub(super) mod remake;
@@ -242,17 +242,17 @@ async fn sections(
     let mut bodies: JoinSet<Result<Section, PipelineError>> = JoinSet::new();
     let mut done = Vec::new();
     let made = Arc::new(AtomicU32::new(0));
-    let first_planned = Arc::new(Notify::new());
+    let others_wait = Arc::new(Notify::new());
     let (first, mut topics_before) = oneshot::channel();
     // Nobody can have hung up yet.
     let _ = first.send(Vec::new());
     for (plan, number) in plans.iter().zip(1u32..) {
         let known = taken.clone();
-        let first_planned = &first_planned;
+        let others_wait = &others_wait;
         let titled = async {
-            // The first section is what somebody waits for: the next begins when its lessons are planned.
+            // The first section is what somebody waits for: the next begins when it is there.
             if number == 2 {
-                first_planned.notified().await;
+                others_wait.notified().await;
             }
             let minutes = analysis.recommended_structure.lesson_duration_minutes;
             let planned = outline
@@ -283,11 +283,12 @@ async fn sections(
             after: topics_after,
         };
         let (run, made, first_shown) = (Arc::clone(run), Arc::clone(&made), Arc::clone(first_shown));
-        let planned = Arc::clone(first_planned);
+        let others_wait = Arc::clone(others_wait);
         bodies.spawn(async move {
-            let section = body(&run, titled, topics, &planned).await?;
+            let section = body(&run, titled, topics).await?;
             announce(&run, &section);
             first_shown.notify_one();
+            others_wait.notify_one();
             let count = made.fetch_add(1, Ordering::Relaxed) + 1;
             run.progress_structure(count, total).await?;
             Ok(section)
@@ -362,12 +363,7 @@ async fn titles(
     })
 }
 
-async fn body(
-    run: &Arc<Run>,
-    titled: Titled,
-    topics: TopicChain,
-    planned: &Notify,
-) -> Result<Section, PipelineError> {
+async fn body(run: &Arc<Run>, titled: Titled, topics: TopicChain) -> Result<Section, PipelineError> {
     let pieces = Pieces::new(run.language());
     let plan_shape = object([
         (
@@ -420,7 +416,6 @@ async fn body(
         drafts.push((title.clone(), plan.lesson_objectives, chosen));
     }
     let _ = topics.after.send(used);
-    planned.notify_one();
     let lessons = futures::future::try_join_all(drafts.into_iter().enumerate().map(
         |(index, (title, objectives, topics))| {
             let number = number_of(index);

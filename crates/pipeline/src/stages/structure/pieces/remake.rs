@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::analysis::{AnalysisResult, DifficultyProgression, Importance, SectionPlan};
 use domain::structure::{CourseStructure, Section, hours};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use super::{Titled, TopicChain, body, titles};
 use crate::context::Run;
@@ -70,7 +70,7 @@ pub(in super::super) async fn section(
         before: topics_before,
         after,
     };
-    body(run, titled, chain, &Notify::new()).await
+    body(run, titled, chain).await
 }
 
 /// The plan of a section as it stands now: its author may have edited it since the analysis, and moved it.
