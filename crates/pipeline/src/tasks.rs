@@ -1,7 +1,7 @@
 //! Lessons worded as tasks: "Joining Tables" says what a learner learns to do, "Tables" could be anything.
 //!
 //! Small models that may begin a title as they like repeat one beginning; made to begin with something that is done, they
-//! name steps, and steps have an order (docs/performance.md, "Courses of the embedded model").
+//! name steps, and steps have an order (`docs/decisions/0009-lessons-before-sections.md`).
 
 use domain::language::Language;
 
