@@ -30,8 +30,9 @@ const SPARE: usize = 2;
 /// Lessons asked for in one list: small models repeat themselves beyond. Sections with more get the others later, one by
 /// one. Our own figure, after reading lists of the embedded models.
 const MOST_LISTED: usize = 20;
-/// The lessons of a section when nobody says: one to open it, one to deepen, one to practise.
-const LESSONS_A_SECTION: usize = 3;
+/// Lessons of a course when nobody says, from the lists: three for each of four sections. Our own figure: lists of 14 keep to
+/// the topic, lists of 17 run dry.
+const LESSONS: usize = 12;
 /// Tokens of a lesson in a list, at most, and of what stands around the list.
 const TOKENS_A_LESSON: usize = 20;
 const TOKENS_AROUND: usize = 100;
@@ -80,10 +81,7 @@ pub(super) async fn proposals(run: &Run) -> Result<(Vec<Vec<String>>, Effort), P
 /// How many lessons so many sections get from the lists.
 fn lessons_for(run: &Run, sections: usize) -> usize {
     let wished = run.inputs().desired_lessons_count.map(|count| count as usize);
-    wished
-        .unwrap_or_else(|| limits::COURSE_LESSONS_MIN.max(sections * LESSONS_A_SECTION))
-        .min(MOST_LISTED)
-        .max(sections)
+    wished.unwrap_or(LESSONS).min(MOST_LISTED).max(sections)
 }
 
 /// The lessons of each section, in teaching order.
@@ -98,20 +96,18 @@ pub(super) async fn sections(
     let sections = sections_wished(run.inputs()).map_or(sections_of(complexity), |count| count as usize);
     let about = data::plain_topic(&run.inputs().title);
     let chosen = distinct::lessons(run, about, proposals, lessons_for(run, sections)).await?;
-    let lessons: Vec<String> = chosen.iter().map(|title| in_case(title)).collect();
+    let lessons: Vec<String> = chosen
+        .iter()
+        .map(|title| in_case(title, run.language()))
+        .collect();
     Ok(in_parts(&lessons, sections))
 }
 
-/// A title that is all small letters, as a title is written.
-fn in_case(title: &str) -> String {
-    let is_plain = title
-        .split(' ')
-        .skip(1)
-        .all(|word| word.chars().all(|letter| !letter.is_uppercase()));
-    if is_plain {
-        in_title_case(title)
-    } else {
-        title.to_owned()
+/// A title as titles are written in the language.
+fn in_case(title: &str, language: Language) -> String {
+    match language {
+        Language::English => in_title_case(title),
+        _ => title.to_owned(),
     }
 }
 
@@ -146,11 +142,11 @@ pub(super) fn named(
         .zip(sections)
         .enumerate()
         .map(|(number, (NamedPlan { section_title, plan }, lessons))| {
-            let own = Some(section_title).filter(|title| {
+            let own = Some(in_case(&section_title, run.language())).filter(|title| {
                 number == 0
                     || !distinct::is_generic(title) && distinct::tells_more_than(title, &run.inputs().title)
             });
-            let name = name(own, &plan.key_topics, lessons, &taken);
+            let name = name(own, &plan.key_topics, lessons, &taken, run.language());
             taken.insert(folded(&name));
             let key_topics = lessons
                 .iter()
@@ -178,7 +174,13 @@ fn topics_beside(lessons: &[String], plan: &AreaPlan, language: Language) -> Vec
 }
 
 /// The model's name of a section, if it has one of its own; else two of its topics, or from where to where it goes.
-fn name(own: Option<String>, topics: &[String], lessons: &[String], taken: &HashSet<String>) -> String {
+fn name(
+    own: Option<String>,
+    topics: &[String],
+    lessons: &[String],
+    taken: &HashSet<String>,
+    language: Language,
+) -> String {
     let is_free = |name: &String| {
         limits::SECTION_TITLE.allows(limits::text_length(name))
             && limits::text_length(name) <= LONGEST_NAME
@@ -187,10 +189,13 @@ fn name(own: Option<String>, topics: &[String], lessons: &[String], taken: &Hash
     let telling: Vec<String> = topics
         .iter()
         .filter(|topic| !distinct::is_generic(topic) && !topic.contains(" and "))
-        .map(|topic| in_title_case(topic))
+        .map(|topic| in_case(topic, language))
         .collect();
     let pair = match telling.as_slice() {
-        [first, second, ..] => Some(format!("{first} and {second}")),
+        [first, second, ..] => Some(match language {
+            Language::English => format!("{first} and {second}"),
+            _ => format!("{first}; {second}"),
+        }),
         _ => None,
     };
     let span = match lessons {
@@ -231,7 +236,16 @@ mod tests {
         let lessons = owned(&["Feeding Bees", "Preparing for Winter"]);
         let check = |own: Option<&str>, taken: &[&str], expected: &str| {
             let taken = taken.iter().map(|name| folded(name)).collect();
-            assert_eq!(name(own.map(str::to_owned), &topics, &lessons, &taken), expected);
+            assert_eq!(
+                name(
+                    own.map(str::to_owned),
+                    &topics,
+                    &lessons,
+                    &taken,
+                    Language::English
+                ),
+                expected
+            );
         };
         check(Some("Life in the Hive"), &[], "Life in the Hive");
         check(None, &[], "Feeding in Spring and Colony Health");
