@@ -4,6 +4,7 @@
 //! listed, so that they differ; the lessons of a section are planned while the next section's titles are made.
 
 mod along;
+mod chosen;
 pub(super) mod remake;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use serde_json::json;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
+use self::chosen::{choose_objectives, choose_topics, objective_key};
 use super::{Metadata, announce, course_title, with_demanded_outcomes};
 use crate::attempts::Patience;
 use crate::context::Run;
@@ -36,9 +38,8 @@ use crate::{data, distinct, outline};
 const PIECE_OUTPUT_TOKENS: u32 = 900;
 /// More lesson titles are asked for than are used.
 const SPARE_TITLES: usize = 3;
-/// Key topics asked for, and used, a lesson.
+/// Key topics asked for a lesson; fewer are used.
 const ASKED_TOPICS: usize = 6;
-const USED_TOPICS: usize = 3;
 /// The model's own outcomes of a course.
 const OWN_OUTCOMES: usize = 5;
 
@@ -109,9 +110,9 @@ impl Titled {
     }
 }
 
-/// Each section chooses its topics after the one before it, so that the same answers always give the same topics.
+/// Each section chooses its topics and objectives after the one before it, so that the same answers always give the same.
 struct TopicChain {
-    /// Topics of all sections before, folded.
+    /// Topics and objectives of all sections before, folded.
     before: oneshot::Receiver<Vec<String>>,
     /// Takes them with this section's own.
     after: oneshot::Sender<Vec<String>>,
@@ -413,7 +414,8 @@ async fn body(run: &Arc<Run>, titled: Titled, topics: TopicChain) -> Result<Sect
         // What stands in the documents comes before what the model would add.
         let candidates: Vec<String> = titled.topics_of(index).chain(plan.key_topics).collect();
         let chosen = choose_topics(&candidates, title, &mut used);
-        drafts.push((title.clone(), plan.lesson_objectives, chosen));
+        let objectives = choose_objectives(plan.lesson_objectives, &mut used);
+        drafts.push((title.clone(), objectives, chosen));
     }
     let _ = topics.after.send(used);
     let lessons = futures::future::try_join_all(drafts.into_iter().enumerate().map(
@@ -442,32 +444,6 @@ async fn body(run: &Arc<Run>, titled: Titled, topics: TopicChain) -> Result<Sect
         estimated_duration_minutes: 0,
         lessons,
     })
-}
-
-/// The first topics that are new in this section and do not merely repeat the lesson's title.
-fn choose_topics(candidates: &[String], title: &str, used: &mut Vec<String>) -> Vec<String> {
-    let mut topics: Vec<String> = Vec::new();
-    for candidate in candidates {
-        let key = folded(candidate);
-        if topics.len() < USED_TOPICS && key != folded(title) && !used.contains(&key) {
-            used.push(key);
-            topics.push(candidate.clone());
-        }
-    }
-    // Two topics are the least: what others have too is narrowed to this lesson.
-    let whole = [title.to_owned()];
-    for candidate in candidates.iter().chain(&whole) {
-        let narrowed = if candidate == title {
-            title.to_owned()
-        } else {
-            format!("{candidate}: {title}")
-        };
-        if topics.len() < limits::KEY_TOPICS.min && !used.contains(&folded(&narrowed)) {
-            used.push(folded(&narrowed));
-            topics.push(narrowed);
-        }
-    }
-    topics
 }
 
 async fn exercises(

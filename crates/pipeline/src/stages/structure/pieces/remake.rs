@@ -6,7 +6,7 @@ use domain::analysis::{AnalysisResult, DifficultyProgression, Importance, Sectio
 use domain::structure::{CourseStructure, Section, hours};
 use tokio::sync::oneshot;
 
-use super::{Titled, TopicChain, body, titles};
+use super::{Titled, TopicChain, body, objective_key, titles};
 use crate::context::Run;
 use crate::error::PipelineError;
 use crate::wording::folded;
@@ -34,9 +34,11 @@ pub(in super::super) async fn section(
         // What is made anew shall not be what it was.
         .chain(present.lessons.iter().map(|lesson| lesson.lesson_title.clone()))
         .collect();
+    let objectives = lessons().flat_map(|lesson| &lesson.lesson_objectives);
     let topics: Vec<String> = lessons()
         .flat_map(|lesson| &lesson.key_topics)
         .map(|topic| folded(topic))
+        .chain(objectives.map(|objective| objective_key(objective)))
         .collect();
     let lessons_before = others
         .iter()
