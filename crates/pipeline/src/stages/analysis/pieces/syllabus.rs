@@ -95,7 +95,11 @@ pub(super) async fn sections(
 ) -> Result<Vec<Vec<String>>, PipelineError> {
     let sections = sections_wished(run.inputs()).map_or(sections_of(complexity), |count| count as usize);
     let about = data::plain_topic(&run.inputs().title);
-    let chosen = distinct::lessons(run, about, proposals, lessons_for(run, sections)).await?;
+    let mut chosen = distinct::lessons(run, about, proposals, lessons_for(run, sections)).await?;
+    if chosen.is_empty() {
+        // Every title could stand in any course; one is taken to begin with, and the others are asked for by section.
+        chosen.extend(proposals.iter().flatten().next().cloned());
+    }
     let lessons: Vec<String> = chosen
         .iter()
         .map(|title| in_case(title, run.language()))
