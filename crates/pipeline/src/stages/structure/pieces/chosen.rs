@@ -1,4 +1,4 @@
-//! What a lesson keeps of what was proposed for it: nothing that another lesson of the course has.
+//! What a lesson keeps of what was proposed for it: what other lessons of the course have only where nothing else is left.
 
 use domain::limits;
 
