@@ -18,11 +18,13 @@ use crate::user;
 
 statements! {
     INSERT_COOKIE = "insert into session_cookies (token_hash, session_id, issued_at, expires_at) values ($1, $2, $3, $4)";
-    // Requests of one session that come at once are looked at one after the other.
+    // Requests of one session that come at once are looked at one after the other. A statement of its own: whoever waits
+    // for a row inside a join sees the other tables as they were before the wait.
+    LOCK_SESSION = "select from sessions where id = (select session_id from session_cookies where token_hash = $1) for update";
     USE_COOKIE = "select s.id, s.revoked_at is not null as is_revoked, c.issued_at, c.expires_at, c.replaced_at,
             c.seen_at, c.superseded_at, u.id as user_id, u.organization_id, u.role
         from session_cookies c join sessions s on s.id = c.session_id join users u on u.id = s.user_id
-        where c.token_hash = $1 for update of s";
+        where c.token_hash = $1";
     FIND_ACTOR = "select u.id, u.organization_id, u.role
         from session_cookies c join sessions s on s.id = c.session_id join users u on u.id = s.user_id
         where c.token_hash = $1 and s.revoked_at is null";
@@ -94,6 +96,10 @@ pub async fn use_cookie(
     rules: CookieRules,
     now: DateTime<Utc>,
 ) -> Result<CookieUse, StoreError> {
+    sqlx::query(LOCK_SESSION)
+        .bind(token_hash.as_slice())
+        .execute(tx.connection())
+        .await?;
     let row: Option<CookieRow> = sqlx::query_as(USE_COOKIE)
         .bind(token_hash.as_slice())
         .fetch_optional(tx.connection())
