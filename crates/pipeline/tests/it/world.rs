@@ -210,10 +210,16 @@ impl World {
         claimed.await.unwrap()
     }
 
-    /// What a worker does when others are gone.
+    /// What a worker does when others are gone, until it finds one: what the lost worker had under way is rolled back in
+    /// its own time, and holds the job until then.
     pub(crate) async fn rescue(&self) -> usize {
-        let rescued = self.store.with_system(async |tx| rescue_expired(tx).await);
-        rescued.await.unwrap().len()
+        loop {
+            let rescued = self.store.with_system(async |tx| rescue_expired(tx).await);
+            let count = rescued.await.unwrap().len();
+            if count > 0 {
+                return count;
+            }
+        }
     }
 
     /// Runs a generation until nothing of it waits any more; the error of a stage ends it.
