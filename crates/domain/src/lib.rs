@@ -30,4 +30,4 @@ pub mod taxonomy;
 pub mod usage;
 pub mod user;
 pub mod validation;
-mod wording;
+pub mod wording;

@@ -65,7 +65,6 @@ pub(crate) fn is_unspaced(letter: char) -> bool {
 
 /// The words of a text that carry its meaning, reduced to stems. Scripts without spaces give pairs of letters.
 pub(crate) fn stems(text: &str, language: Language) -> HashSet<String> {
-    let stemmer = algorithm(language).map(Stemmer::create);
     let normalized = normalize(text);
     let mut stems = HashSet::new();
     for word in normalized.split(' ') {
@@ -73,17 +72,23 @@ pub(crate) fn stems(text: &str, language: Language) -> HashSet<String> {
         if letters.iter().any(|&letter| is_unspaced(letter)) {
             stems.extend(letters.windows(2).map(|pair| pair.iter().collect::<String>()));
         } else if !is_function_word(word) && (letters.len() > 1 || language != Language::English) {
-            let is_latin = word.is_ascii();
-            // English terms in a text of another language are stemmed as English.
-            let stem = match (&stemmer, is_latin && language == Language::Russian) {
-                (_, true) => Stemmer::create(Algorithm::English).stem(word).into_owned(),
-                (Some(stemmer), false) => stemmer.stem(word).into_owned(),
-                (None, false) => word.to_owned(),
-            };
-            stems.insert(stem);
+            stems.insert(stem(word, language));
         }
     }
     stems
+}
+
+/// What the forms of a word have in common: the stem of a word in lower case by the Snowball algorithm of the language, or
+/// the word itself where there is none. Latin words in Russian are stemmed as English.
+pub fn stem(word: &str, language: Language) -> String {
+    let language = match language {
+        Language::Russian if word.is_ascii() => Language::English,
+        other => other,
+    };
+    match algorithm(language) {
+        Some(algorithm) => Stemmer::create(algorithm).stem(word).into_owned(),
+        None => word.to_owned(),
+    }
 }
 
 const fn algorithm(language: Language) -> Option<Algorithm> {

@@ -4,6 +4,9 @@
 
 use std::collections::HashSet;
 
+use domain::language::Language;
+use domain::wording::stem;
+
 use crate::context::Run;
 use crate::error::PipelineError;
 use crate::quality::{cosine, embed};
@@ -140,19 +143,19 @@ struct Task {
 }
 
 impl Task {
-    fn new(title: &str, course: &str) -> Self {
+    fn new(title: &str, course: &str, language: Language) -> Self {
         let folded = folded(title);
         let first = folded.split(' ').next().unwrap_or_default();
         let is_general = GENERAL_DOING.contains(&first);
-        let of_course = stems(course);
+        let of_course = stems(course, language);
         let told = folded
             .split(' ')
             .skip(usize::from(is_general))
             .collect::<Vec<_>>()
             .join(" ");
-        let stems = stems(&told)
+        let stems = stems(&told, language)
             .into_iter()
-            .filter(|stem| of_course.iter().all(|other| !is_same_stem(stem, other)))
+            .filter(|stem| !of_course.contains(stem))
             .collect();
         Self {
             subject: subject(title),
@@ -169,7 +172,7 @@ impl Task {
                 && general
                     .stems
                     .first()
-                    .is_some_and(|head| whole.stems.iter().any(|stem| is_same_stem(head, stem)))
+                    .is_some_and(|head| whole.stems.contains(head))
         };
         self.folded == other.folded || head_in(self, other) || head_in(other, self)
     }
@@ -180,24 +183,13 @@ impl Task {
     }
 }
 
-/// Beginnings of the words of four letters and more.
-fn stems(text: &str) -> Vec<String> {
+/// Stems of the words of four letters and more, in their order.
+fn stems(text: &str, language: Language) -> Vec<String> {
     folded(text)
         .split(' ')
         .filter(|word| word.chars().count() >= 4)
-        .map(|word| {
-            let word = word.strip_suffix("ing").unwrap_or(word);
-            match word.strip_suffix("ies") {
-                Some(rest) => format!("{rest}y"),
-                None => word.strip_suffix('s').unwrap_or(word).to_owned(),
-            }
-        })
+        .map(|word| stem(word, language))
         .collect()
-}
-
-/// Whether two stems belong to one word: one goes on from the other, as `aggregat` and `aggregation` do.
-fn is_same_stem(a: &str, b: &str) -> bool {
-    a.len().min(b.len()) >= 3 && (a.starts_with(b) || b.starts_with(a))
 }
 
 /// Whether a title has a word of its own: one that is not in the `other` title and could not stand in any course.
@@ -247,7 +239,7 @@ pub(crate) async fn lessons(
     lists: &[Vec<String>],
     count: usize,
 ) -> Result<Vec<String>, PipelineError> {
-    let proposals = proposals(&run.inputs().title, lists);
+    let proposals = proposals(&run.inputs().title, run.language(), lists);
     let texts: Vec<String> = proposals
         .iter()
         .map(|proposal| proposal.title.clone())
@@ -297,14 +289,14 @@ pub(crate) async fn lessons(
 
 /// The proposals of all lists with the number of their list, the richest list first; none twice, and none that could stand
 /// in any course except at the beginning of the first, where they name the course.
-fn proposals(course: &str, lists: &[Vec<String>]) -> Vec<Proposal> {
+fn proposals(course: &str, language: Language, lists: &[Vec<String>]) -> Vec<Proposal> {
     let mut lists: Vec<Vec<Proposal>> = lists
         .iter()
         .map(|list| {
             let last = list.len().saturating_sub(1).max(1) as f32;
             let proposals = list.iter().enumerate().map(|(index, title)| Proposal {
                 title: title.clone(),
-                task: Task::new(title, course),
+                task: Task::new(title, course, language),
                 place: index as f32 / last,
                 list: 0,
             });
@@ -418,7 +410,7 @@ mod tests {
             "Using Views",
         ];
         let lists = [poor.map(str::to_owned).to_vec(), rich.map(str::to_owned).to_vec()];
-        let found: Vec<(usize, String, String)> = proposals("SQL", &lists)
+        let found: Vec<(usize, String, String)> = proposals("SQL", Language::English, &lists)
             .into_iter()
             .map(|proposal| (proposal.list, proposal.title, format!("{:.2}", proposal.place)))
             .collect();
@@ -435,7 +427,7 @@ mod tests {
     #[test]
     fn tasks_repeat_each_other_in_other_words() {
         let check = |a: &str, b: &str, expected: bool| {
-            let task = |title: &str| Task::new(title, "SQL for Data Analysts");
+            let task = |title: &str| Task::new(title, "SQL for Data Analysts", Language::English);
             assert_eq!(task(a).repeats(&task(b)), expected, "{a} and {b}");
             assert_eq!(task(b).repeats(&task(a)), expected, "{b} and {a}");
         };
