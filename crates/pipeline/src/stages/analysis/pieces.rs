@@ -157,10 +157,7 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
     }
     let plans = plans.into_iter().map(|(plan, _)| plan).collect();
     let (areas, plans) = syllabus::named(run, &sections, plans);
-    let mut scope = scope(run, &topic, areas, plans);
-    for (plan, lessons) in scope.sections_breakdown.iter_mut().zip(&sections) {
-        plan.estimated_lessons = u32::try_from(lessons.len()).unwrap_or(u32::MAX);
-    }
+    let scope = scope(run, &topic, areas, plans, sections.iter().map(Vec::len));
     let classification = classification(run, material, topic, motives);
     Ok(Phases {
         classification: Phase::of(classification, classification_effort),
@@ -380,23 +377,27 @@ fn classification(
     }
 }
 
-fn scope(run: &Run, topic: &Subject, areas: Vec<String>, plans: Vec<AreaPlan>) -> RecommendedStructure {
+/// The plan of a course whose areas have so many `lessons`.
+fn scope(
+    run: &Run,
+    topic: &Subject,
+    areas: Vec<String>,
+    plans: Vec<AreaPlan>,
+    lessons: impl Iterator<Item = usize>,
+) -> RecommendedStructure {
     let minutes = run
         .inputs()
         .lesson_duration_minutes
         .unwrap_or(limits::LESSON_MINUTES_DEFAULT);
-    let sections = u32::try_from(areas.len()).unwrap_or(u32::MAX);
-    // At least ten lessons and at least three a section: one to open it, one to deepen, one to practise.
-    let least = u32::try_from(limits::COURSE_LESSONS_MIN).unwrap_or(u32::MAX);
-    let lessons_a_section = least.div_ceil(sections).clamp(2, 3);
     let breakdown: Vec<SectionPlan> = areas
         .into_iter()
         .zip(plans)
+        .zip(lessons)
         .zip(1u32..)
-        .map(|((area, plan), number)| SectionPlan {
+        .map(|(((area, plan), lessons), number)| SectionPlan {
             section_id: number.to_string(),
             area,
-            estimated_lessons: lessons_a_section,
+            estimated_lessons: u32::try_from(lessons).unwrap_or(u32::MAX),
             importance: if number <= 2 {
                 Importance::Core
             } else {
@@ -415,15 +416,17 @@ fn scope(run: &Run, topic: &Subject, areas: Vec<String>, plans: Vec<AreaPlan>) -
         })
         .collect();
     let complexity = topic.complexity.as_str();
+    let sections = breakdown.len();
+    let lessons: u32 = breakdown.iter().map(|plan| plan.estimated_lessons).sum();
     RecommendedStructure {
         estimated_content_hours: 1.0,
         scope_reasoning: topic.reasoning.clone(),
         lesson_duration_minutes: minutes,
         calculation_explanation: format!(
-            "A {complexity} topic in {sections} sections with about {lessons_a_section} lessons of {minutes} minutes each, at least {least} lessons in all."
+            "A {complexity} topic in {sections} sections with {lessons} lessons of {minutes} minutes each."
         ),
-        total_lessons: least,
-        total_sections: sections,
+        total_lessons: lessons,
+        total_sections: u32::try_from(sections).unwrap_or(u32::MAX),
         scope_warning: None,
         sections_breakdown: breakdown,
     }

@@ -91,10 +91,8 @@ pub(super) async fn phases(run: &Run, outline: Vec<OutlineSection>) -> Result<Ph
         });
     }
     let areas = outline.iter().map(|section| section.title.clone()).collect();
-    let mut scope = scope(run, &topic, areas, followed);
-    for (plan, section) in scope.sections_breakdown.iter_mut().zip(&outline) {
-        plan.estimated_lessons = u32::try_from(section.lessons.len()).unwrap_or(u32::MAX);
-    }
+    let lessons = outline.iter().map(|section| section.lessons.len());
+    let mut scope = scope(run, &topic, areas, followed, lessons);
     scope.calculation_explanation = format!(
         "The author's documents have {} parts with {} headings that teach; each heading is a lesson.",
         outline.len(),
