@@ -133,11 +133,23 @@ const GENERAL_DOING: [&str; 6] = [
     "performing",
 ];
 
+/// What is done before anything else.
+const FIRST_DOING: [&str; 6] = [
+    "beginning",
+    "introducing",
+    "planning",
+    "preparing",
+    "setting",
+    "starting",
+];
+
 /// A lesson worded as a task, in the words that tell it from others.
 struct Task {
     folded: String,
     subject: String,
     is_general: bool,
+    /// Whether it prepares for the course's whole subject, as `Preparing for Beekeeping` does.
+    is_first: bool,
     /// Stems of its words of four letters and more, without those of the course's title.
     stems: Vec<String>,
 }
@@ -148,17 +160,19 @@ impl Task {
         let first = folded.split(' ').next().unwrap_or_default();
         let is_general = GENERAL_DOING.contains(&first);
         let of_course = stems(course, language);
-        let told = folded
-            .split(' ')
-            .skip(usize::from(is_general))
-            .collect::<Vec<_>>()
-            .join(" ");
-        let stems = stems(&told, language)
+        let subject = subject(title);
+        let is_whole = names_the_course(&subject, course)
+            && stems(&subject, language)
+                .iter()
+                .all(|stem| of_course.contains(stem));
+        let stems = stems(&folded, language)
             .into_iter()
+            .skip(usize::from(is_general))
             .filter(|stem| !of_course.contains(stem))
             .collect();
         Self {
-            subject: subject(title),
+            is_first: is_whole && FIRST_DOING.contains(&first),
+            subject,
             is_general,
             stems,
             folded,
@@ -314,7 +328,13 @@ fn proposals(course: &str, language: Language, lists: &[Vec<String>]) -> Vec<Pro
             ..proposal
         })
     });
-    without_repeats(numbered.filter(|proposal| proposal.list == 0 || !is_generic(&proposal.title)))
+    let mut proposals =
+        without_repeats(numbered.filter(|proposal| proposal.list == 0 || !is_generic(&proposal.title)));
+    // A small model thinks of preparing late; learners cannot.
+    for proposal in proposals.iter_mut().filter(|proposal| proposal.task.is_first) {
+        proposal.place = 0.0;
+    }
+    proposals
 }
 
 /// Whether a title has a word of the course's own title, as `Understanding SQL Basics` has.
@@ -407,6 +427,7 @@ mod tests {
             "Selecting Rows",
             "More SQL Basics",
             "Creating Views",
+            "Preparing for SQL",
             "Using Views",
         ];
         let lists = [poor.map(str::to_owned).to_vec(), rich.map(str::to_owned).to_vec()];
@@ -416,8 +437,9 @@ mod tests {
             .collect();
         let expected = [
             (0, "Understanding SQL Basics", "0.00"),
-            (0, "Selecting Rows", "0.25"),
-            (0, "Creating Views", "0.75"),
+            (0, "Selecting Rows", "0.20"),
+            (0, "Creating Views", "0.60"),
+            (0, "Preparing for SQL", "0.00"),
             (1, "Joining Tables", "0.33"),
         ]
         .map(|(list, title, place)| (list, title.to_owned(), place.to_owned()));
