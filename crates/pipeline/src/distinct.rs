@@ -94,7 +94,7 @@ fn new_ones(taken: &[String], candidates: &[String]) -> Vec<String> {
 }
 
 /// Words that every course could have in a title.
-const GENERIC_WORDS: [&str; 21] = [
+const GENERIC_WORDS: [&str; 22] = [
     "basics",
     "fundamentals",
     "introduction",
@@ -105,6 +105,7 @@ const GENERIC_WORDS: [&str; 21] = [
     "projects",
     "conclusion",
     "glossary",
+    "started",
     "practices",
     "principles",
     "understanding",
@@ -244,6 +245,7 @@ struct Proposal {
 /// The lessons of a course, in teaching order, from several lists that each go from the first steps to the hardest. The
 /// list with the most different proposals is followed; what it lacks comes from the others, at the same height. Of too many,
 /// those farthest from what the course is `about` are left out, wherever they stand: cutting the end would cut the hardest.
+/// Where too few differ, there are fewer.
 ///
 /// # Errors
 /// [`PipelineError::Embedding`] when the embedding model fails.
@@ -263,7 +265,6 @@ pub(crate) async fn lessons(
     let about = vectors.pop().unwrap_or_default();
     let threshold = run.calibration().duplicate_threshold;
     let mut kept: Vec<usize> = Vec::new();
-    let mut alike: Vec<(f32, usize)> = Vec::new();
     for (index, proposal) in proposals.iter().enumerate() {
         if proposal.list > 0 && kept.len() >= count {
             break;
@@ -279,8 +280,6 @@ pub(crate) async fn lessons(
             .fold(-1.0, f32::max);
         if nearest < threshold {
             kept.push(index);
-        } else {
-            alike.push((nearest, index));
         }
     }
     let nearness = |index: &usize| cosine(&vectors[*index], &about);
@@ -291,9 +290,6 @@ pub(crate) async fn lessons(
     {
         kept.remove(place);
     }
-    alike.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let missing = count.saturating_sub(kept.len());
-    kept.extend(alike.into_iter().take(missing).map(|(_, index)| index));
     kept.sort_by(|&a, &b| proposals[a].place.total_cmp(&proposals[b].place));
     Ok(kept
         .into_iter()

@@ -262,9 +262,7 @@ async fn sections(
                 .cloned()
                 .or_else(|| along::of_tasks(plan, run.language()));
             match planned {
-                Some(section) => {
-                    along::titles(run, &areas(analysis), plan, section, number, &known, minutes).await
-                }
+                Some(section) => along::titles(run, analysis, plan, section, number, &known).await,
                 None => titles(run, &areas(analysis), plan, number, &known, minutes).await,
             }
         };

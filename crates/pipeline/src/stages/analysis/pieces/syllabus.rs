@@ -21,10 +21,14 @@ use crate::vars::vars;
 use crate::wording::{folded, in_title_case};
 use crate::{data, distinct};
 
-/// Prompts that ask for lists of lessons; what one list lacks comes from the other.
-const PROMPTS: [&str; 2] = ["small_subjects", "small_tasks"];
-/// The temperature of those lists: they shall differ.
-const TEMPERATURE: f32 = 0.55;
+/// Prompts that ask for lists of lessons, and their temperatures; what one list lacks comes from the others. Of two cool
+/// lists one is in good order and does not repeat itself; the warm one has what they have not thought of. Our own figures,
+/// after reading lists of the embedded models.
+const PROMPTS: [(&str, f32); 3] = [
+    ("small_tasks", 0.3),
+    ("small_tasks", 0.3),
+    ("small_subjects", 0.55),
+];
 /// More are asked for than are used: those that repeat others or say nothing are dropped.
 const SPARE: usize = 2;
 /// Lessons asked for in one list: small models repeat themselves beyond. Sections with more get the others later, one by
@@ -55,20 +59,24 @@ pub(super) async fn proposals(run: &Run) -> Result<(Vec<Vec<String>>, Effort), P
         sections_wished(run.inputs()).map_or(sections_of(TopicComplexity::Broad), |count| count as usize);
     let count = lessons_for(run, sections) + SPARE;
     let shape = object([("tasks", list(Pieces::new(run.language()).task(45), count))]);
-    let asked = PROMPTS.iter().zip(1u32..).map(|(prompt, number)| {
-        let shape = shape.clone();
-        async move {
-            let prompt = run
-                .prompts()
-                .render(prompt, &vars! { course => data::course(run), count })?;
-            let question = Question {
-                temperature: Some(TEMPERATURE),
-                max_output_tokens: u32::try_from(count * TOKENS_A_LESSON + TOKENS_AROUND).unwrap_or(u32::MAX),
-                ..question(run, "scope.lessons", number, prompt, shape)
-            };
-            answer_of::<Tasks>(run, question).await
-        }
-    });
+    let asked = PROMPTS
+        .iter()
+        .zip(1u32..)
+        .map(|(&(prompt, temperature), number)| {
+            let shape = shape.clone();
+            async move {
+                let prompt = run
+                    .prompts()
+                    .render(prompt, &vars! { course => data::course(run), count })?;
+                let question = Question {
+                    temperature: Some(temperature),
+                    max_output_tokens: u32::try_from(count * TOKENS_A_LESSON + TOKENS_AROUND)
+                        .unwrap_or(u32::MAX),
+                    ..question(run, "scope.lessons", number, prompt, shape)
+                };
+                answer_of::<Tasks>(run, question).await
+            }
+        });
     let mut effort = Effort::default();
     let mut lists = Vec::new();
     for (list, spent) in futures::future::try_join_all(asked).await? {

@@ -1,11 +1,11 @@
 //! The lessons of a section that are planned already: by the headings of the author's documents, or as tasks by the analysis.
 
-use domain::analysis::SectionPlan;
+use domain::analysis::{AnalysisResult, SectionPlan};
 use domain::language::Language;
 use llm::route::Work;
 use serde::Deserialize;
 
-use super::{Titled, piece};
+use super::{Titled, areas, piece};
 use crate::context::Run;
 use crate::data;
 use crate::error::PipelineError;
@@ -45,13 +45,13 @@ pub(super) fn of_tasks(plan: &SectionPlan, language: Language) -> Option<Outline
 /// Whatever keeps the description or further titles from being made.
 pub(super) async fn titles(
     run: &Run,
-    areas: &[String],
+    analysis: &AnalysisResult,
     plan: &SectionPlan,
     mut section: OutlineSection,
     number: u32,
     taken: &[String],
-    minutes: u32,
 ) -> Result<Titled, PipelineError> {
+    let minutes = analysis.recommended_structure.lesson_duration_minutes;
     let wanted = plan.estimated_lessons as usize;
     fit_lessons(&mut section, wanted);
     let lessons_before = taken.len().saturating_sub(1);
@@ -62,12 +62,20 @@ pub(super) async fn titles(
         .collect();
     let parts = section.lessons.into_iter().map(|lesson| lesson.parts).collect();
     if own.len() < wanted {
-        let known: Vec<String> = taken.iter().chain(&own).cloned().collect();
+        let planned = analysis
+            .recommended_structure
+            .sections_breakdown
+            .iter()
+            .filter_map(|plan| of_tasks(plan, run.language()))
+            .flat_map(|section| section.lessons)
+            .map(|lesson| lesson.title)
+            .filter(|title| !taken.contains(title) && !own.contains(title));
+        let known: Vec<String> = taken.iter().chain(&own).cloned().chain(planned).collect();
         let missing = SectionPlan {
             estimated_lessons: u32::try_from(wanted - own.len()).unwrap_or(1),
             ..plan.clone()
         };
-        let added = super::titles(run, areas, &missing, number, &known, minutes).await?;
+        let added = super::titles(run, &areas(analysis), &missing, number, &known, minutes).await?;
         let new = added
             .lesson_titles
             .into_iter()
