@@ -78,9 +78,12 @@ statements! {
             j.state = 'dead' as is_dead, j.attempt";
     COMPLETE_LAUNCH = "select update_course_progress(id, 1, 'completed', $2) from courses
         where id = $1 and generation_progress #>> '{steps,0,status}' is distinct from 'completed'";
-    INSERT_JOB = "insert into jobs (id, organization_id, user_id, course_id, generation_id, stage, priority, position)
+    // What was cancelled while its last stage ended goes no further.
+    INSERT_JOB = "insert into jobs (id, organization_id, user_id, course_id, generation_id, stage, priority, position,
+            cancel_requested)
         select $1, g.organization_id, g.user_id, g.course_id, g.id, $3, $4,
-            coalesce((select min(j.position) from jobs j where j.generation_id = g.id), nextval('jobs_position'))
+            coalesce((select min(j.position) from jobs j where j.generation_id = g.id), nextval('jobs_position')),
+            g.cancel_requested
         from generations g where g.id = $2";
     DELETE_FINISHED = "delete from jobs where finished_at < now() - make_interval(secs => $1)
         and state in ('succeeded', 'dead', 'cancelled')";

@@ -395,7 +395,7 @@ pub async fn finish_stage(
         course_id,
         stage,
     } = *finished.job;
-    queue::fence(tx, finished.lease).await?;
+    let is_cancelled = queue::fence(tx, finished.lease).await?;
     let mut facts = ProgressFacts::default();
     match finished.result {
         StageResult::Saved => {}
@@ -428,6 +428,10 @@ pub async fn finish_stage(
             let update = ProgressUpdate::new(next.step(), StepStatus::InProgress, finished.message);
             update_progress(tx, course_id, &update).await?;
             queue::enqueue(tx, generation_id, next, priority).await.map(Some)
+        }
+        NextStep::Review if is_cancelled => {
+            set_cancelled(tx, course_id).await?;
+            Ok(None)
         }
         NextStep::Review => {
             advance(tx, course_id, GenerationStatus::AwaitingReview).await?;

@@ -424,6 +424,57 @@ async fn cancelling_reaches_the_worker_with_its_next_heartbeat() {
 }
 
 #[tokio::test]
+async fn what_is_cancelled_while_a_stage_ends_goes_no_further() {
+    let world = World::new().await;
+    let (course, _) = world.started().await;
+    let worker = world.worker().await;
+    let claimed = world.bring_to(&worker, Stage::Structure).await;
+    let requested = world
+        .store()
+        .with_tenant(&world.owner, async |tx| {
+            generation::request_cancel(tx, course.id).await
+        })
+        .await;
+    assert_eq!(requested.unwrap(), generation::CancelOutcome::Requested);
+    // The stage ends before a heartbeat could tell.
+    world.finish(&claimed).await.unwrap();
+    let next = world.claim(&worker).await.unwrap();
+    assert_eq!(next.job.stage, Stage::Content);
+    assert!(heartbeat(&world, &next).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_is_cancelled_before_its_review_is_cancelled() {
+    let world = World::new().await;
+    let (course, _) = world.started().await;
+    let worker = world.worker().await;
+    let claimed = world.bring_to(&worker, Stage::Structure).await;
+    let store = world.store();
+    store
+        .with_tenant(&world.owner, async |tx| {
+            generation::request_cancel(tx, course.id).await
+        })
+        .await
+        .unwrap();
+    let finished = lifecycle::FinishedStage {
+        lease: &claimed.lease,
+        job: &claimed.job,
+        result: lifecycle::StageResult::Saved,
+        next: lifecycle::NextStep::Review,
+        message: "next",
+    };
+    let next = store
+        .with_system(async |tx| lifecycle::finish_stage(tx, &finished).await)
+        .await
+        .unwrap();
+    assert_eq!(next, None);
+    assert_eq!(
+        world.reload(course.id).await.generation_status,
+        Some(GenerationStatus::Cancelled)
+    );
+}
+
+#[tokio::test]
 async fn a_deleted_course_stops_its_work() {
     let world = World::new().await;
     let (course, started) = world.started().await;
