@@ -14,6 +14,7 @@ use llm::card::Granularity;
 use llm::route::Work;
 use store::chunk::{Chunk, list_document_chunks};
 use store::document::list_documents;
+use store::error::StoreError;
 use store::summary::{NewSummary, SummaryMethod, find_summary, save_summary};
 
 use crate::context::Run;
@@ -77,7 +78,7 @@ pub(crate) async fn run(run: &Run) -> Result<(), PipelineError> {
 }
 
 /// Summarises one document and keeps the summary; `number` is its place in the course, from 1. `None`: it has a summary
-/// already, perhaps from another course of the organization. What was chosen without a model gives way to a model that
+/// already, perhaps from another course of the organization, or is gone. What was chosen without a model gives way to a model that
 /// can write one.
 async fn summarise(
     run: &Run,
@@ -115,8 +116,12 @@ async fn summarise(
     };
     let method = summary.method;
     let lease = run.claimed().lease;
-    in_system!(run.store(), |tx| save_summary(tx, &lease, id, &summary).await)?;
-    Ok(Some(method))
+    match in_system!(run.store(), |tx| save_summary(tx, &lease, id, &summary).await) {
+        Ok(()) => Ok(Some(method)),
+        // Its author has taken it away while it was read.
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What whoever watches is told of a document that no lesson can be written from (generation 3.1).

@@ -275,6 +275,24 @@ async fn what_a_removed_document_said_is_cited_no_more() {
 }
 
 #[tokio::test]
+async fn a_lesson_is_saved_while_its_source_is_removed() {
+    let desk = Box::pin(Desk::new()).await;
+    let document = desk.read("market.md", &[DEMAND]).await;
+    let gone = desk.chunks(document).await[0];
+    let mut removal = desk.world.store().tenant(&desk.world.owner).await.unwrap();
+    document::delete_document(&mut removal, document).await.unwrap();
+    let removed = async {
+        desk.world.until_somebody_waits().await;
+        removal.commit().await.unwrap();
+    };
+    let cited = [id(gone)];
+    let blocks = [cited.as_slice()];
+    tokio::join!(desk.write(1, &blocks), removed);
+    assert_eq!(desk.cited(1).await, [[""; 0]]);
+    assert_eq!(desk.sources().await, []);
+}
+
+#[tokio::test]
 async fn a_replacement_needs_no_place_among_the_files() {
     let world = World::new().await;
     let store = world.store();

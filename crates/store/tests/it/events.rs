@@ -179,6 +179,31 @@ async fn commits_tell_what_they_changed() {
 }
 
 #[tokio::test]
+async fn a_webhook_that_is_being_removed_stops_no_generation() {
+    let world = World::new().await;
+    let store = world.store();
+    let admin = colleague(store, &world.owner, Role::Admin, "admin@alpha.example").await;
+    let webhook = store
+        .with_tenant(&admin, async |tx| {
+            webhook::insert_endpoint(tx, "https://gone.example/hook", &[]).await
+        })
+        .await
+        .unwrap();
+    let (course, _) = world.started().await;
+    let mut removal = store.tenant(&admin).await.unwrap();
+    webhook::delete_endpoint(&mut removal, webhook.id).await.unwrap();
+    let ended = store.with_tenant(&world.owner, async |tx| {
+        generation::request_cancel(tx, course.id).await
+    });
+    let removed = async {
+        world.until_somebody_waits().await;
+        removal.commit().await.unwrap();
+    };
+    let (ended, ()) = tokio::join!(ended, removed);
+    assert_eq!(ended.unwrap(), generation::CancelOutcome::Cancelled);
+}
+
+#[tokio::test]
 async fn the_outbox_is_written_with_the_event_itself() {
     let world = World::new().await;
     let store = world.store();

@@ -52,6 +52,18 @@ impl World {
         self.database.superuser().await.unwrap()
     }
 
+    /// Until a transaction waits for another one.
+    pub(crate) async fn until_somebody_waits(&self) {
+        let mut connection = self.superuser().await;
+        let waits = "select exists (select from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock')";
+        while !sqlx::query_scalar::<_, bool>(waits)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap()
+        {}
+    }
+
     pub(crate) async fn course(&self, title: &str) -> Course {
         course_of(self.store(), &self.owner, title).await
     }
