@@ -22,6 +22,7 @@ statements! {
         on conflict (user_id) do update set password_hash = excluded.password_hash";
     FIND_CREDENTIALS = "select u.id, u.organization_id, u.role, c.password_hash from users u
         left join credentials c on c.user_id = u.id where lower(u.email) = lower($1)";
+    CONFIRM_PASSWORD = "select true from credentials where user_id = $1 and password_hash = $2 for share";
     FIND_ACTOR = "select id, organization_id, role from users where id = $1";
     ENSURE_ORGANIZATION = "insert into organizations (id, name) values ($1, $2) on conflict (id) do nothing";
     ENSURE_USER = "insert into users (id, organization_id, email, role, role_source) values ($1, $2, $3, $4, 'provider')
@@ -197,6 +198,24 @@ pub async fn find_credentials(tx: &mut SystemTx, email: &str) -> Result<Option<C
         })
     })
     .transpose()
+}
+
+/// Whether the password with this hash is still the person's. It stays so until the transaction ends: a session that is
+/// begun in it is among those that a new password ends.
+///
+/// # Errors
+/// [`StoreError`] if the database refuses.
+pub async fn confirm_password(
+    tx: &mut SystemTx,
+    id: UserId,
+    password_hash: &str,
+) -> Result<bool, StoreError> {
+    let found: Option<bool> = sqlx::query_scalar(CONFIRM_PASSWORD)
+        .bind(id.as_uuid())
+        .bind(password_hash)
+        .fetch_optional(tx.connection())
+        .await?;
+    Ok(found.is_some())
 }
 
 /// The person with the role that they have now.

@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::user::Actor;
 use secrecy::{ExposeSecret, SecretString};
 use store::session_cookie::{self, CookieRules, CookieUse, NewCookie};
+use store::user;
 
 use super::Authenticator;
 use super::rejection::{AuthError, Rejection};
@@ -53,15 +54,20 @@ impl Authenticator {
         password: &SecretString,
         address: Option<IpAddr>,
     ) -> Result<Visitor, AccountError> {
-        let actor = self.check_login(email, password, address).await?;
+        let (actor, password_hash) = self.check_login(email, password, address).await?;
         let fresh = self.fresh_cookie()?;
         let now = self.clock.now();
         let cookie = stored(&fresh, now);
         self.store
             .with_system(async move |tx| {
-                session_cookie::insert_cookie_session(tx, actor.user_id, cookie, now).await
+                if !user::confirm_password(tx, actor.user_id, &password_hash).await? {
+                    return Ok(None);
+                }
+                let begun = session_cookie::insert_cookie_session(tx, actor.user_id, cookie, now).await;
+                begun.map(Some)
             })
-            .await?;
+            .await?
+            .ok_or(AccountError::WrongCredentials)?;
         Ok(Visitor {
             actor,
             fresh: Some(fresh),

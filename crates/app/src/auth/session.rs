@@ -149,17 +149,18 @@ impl Authenticator {
         password: &SecretString,
         address: Option<IpAddr>,
     ) -> Result<SignedIn, AccountError> {
-        let actor = self.check_login(email, password, address).await?;
-        self.begin_session(actor).await
+        let (actor, password_hash) = self.check_login(email, password, address).await?;
+        self.begin_session(actor, password_hash).await
     }
 
-    /// Whose address and password these are. The try is counted, whatever kind of session it is for.
+    /// Whose address and password these are, and the password's hash: while it was compared, the person may have taken another
+    /// password. The try is counted, whatever kind of session it is for.
     pub(super) async fn check_login(
         &self,
         email: &str,
         password: &SecretString,
         address: Option<IpAddr>,
-    ) -> Result<Actor, AccountError> {
+    ) -> Result<(Actor, String), AccountError> {
         if !self.accounts.is_on {
             return Err(AccountError::PasswordsOff);
         }
@@ -175,22 +176,28 @@ impl Authenticator {
         let hash = found.as_ref().and_then(|found| found.password_hash.as_deref());
         // A new password is never longer: such a text is wrong, but must take as long.
         let is_right = self.accounts.passwords.is_right(password, hash).await?;
-        let Some(found) = found.filter(|_| is_right) else {
+        let right = found.filter(|_| is_right);
+        let Some((actor, hash)) = right.and_then(|found| Some((found.actor, found.password_hash?))) else {
             tracing::info!(address = ?address, "somebody could not be signed in");
             return Err(AccountError::WrongCredentials);
         };
         attempts.succeeded(&attempt);
-        Ok(found.actor)
+        Ok((actor, hash))
     }
 
-    async fn begin_session(&self, actor: Actor) -> Result<SignedIn, AccountError> {
+    async fn begin_session(&self, actor: Actor, password_hash: String) -> Result<SignedIn, AccountError> {
         let (refresh, refresh_expires_at) = self.new_refresh()?;
         let token_hash = refresh.digest();
         self.store
             .with_system(async move |tx| {
-                session::insert_session(tx, actor.user_id, token_hash, refresh_expires_at).await
+                if !user::confirm_password(tx, actor.user_id, &password_hash).await? {
+                    return Ok(None);
+                }
+                let begun = session::insert_session(tx, actor.user_id, token_hash, refresh_expires_at).await;
+                begun.map(Some)
             })
-            .await?;
+            .await?
+            .ok_or(AccountError::WrongCredentials)?;
         self.signed_in(actor, refresh, refresh_expires_at)
     }
 
@@ -290,7 +297,7 @@ impl Authenticator {
             return Err(AccountError::SetupClosed);
         }
         let password_hash = self.accounts.passwords.hash(password).await?;
-        let (token, name) = (token.clone(), name.map(str::to_owned));
+        let (token, name, stored) = (token.clone(), name.map(str::to_owned), password_hash.clone());
         let made = self
             .store
             .with_system(async move |tx| {
@@ -306,13 +313,13 @@ impl Authenticator {
                     email: email.clone(),
                     name: name.clone(),
                     role: Role::Superadmin,
-                    password_hash: Some(password_hash.clone()),
+                    password_hash: Some(stored.clone()),
                 };
                 user::insert_user(tx, &new).await.map(Some)
             })
             .await?;
         let actor = made.ok_or(AccountError::SetupClosed)?;
-        self.begin_session(actor).await
+        self.begin_session(actor, password_hash).await
     }
 
     fn new_refresh(&self) -> Result<(SecretToken, DateTime<Utc>), AccountError> {
