@@ -157,7 +157,7 @@ impl TenantTx {
             "organization_id": actor.organization_id,
         });
         let sql = format!(
-            "BEGIN; SELECT set_config('role', 'authenticated', true), \
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT set_config('role', 'authenticated', true), \
              set_config('request.jwt.claims', {}, true), set_config('app.source', 'api', true)",
             literal(&claims.to_string())
         );
@@ -224,7 +224,8 @@ impl SystemTx {
         sender: &HintSender,
         vectors: Arc<Vectors>,
     ) -> Result<Self, StoreError> {
-        let sql = "BEGIN; SELECT set_config('role', 'service_role', true), set_config('app.source', 'worker', true)";
+        let sql = "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT set_config('role', 'service_role', true), \
+            set_config('app.source', 'worker', true)";
         Ok(Self {
             inner: pool.begin_with(sql).await?,
             hints: sender.hints(),
