@@ -23,7 +23,7 @@ use serde_json::json;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
-use self::chosen::{choose_objectives, choose_topics, objective_key};
+use self::chosen::{choose_objectives, choose_outcomes, choose_topics, objective_key};
 use super::{Metadata, announce, course_title, with_demanded_outcomes};
 use crate::attempts::Patience;
 use crate::context::Run;
@@ -172,7 +172,12 @@ async fn metadata(run: &Run, analysis: &AnalysisResult) -> Result<Metadata, Pipe
             presentation_shape
         ),
     )?;
-    let sections = analysis.recommended_structure.sections_breakdown.len();
+    let sections = &analysis.recommended_structure.sections_breakdown;
+    let achieved: Vec<&[String]> = sections
+        .iter()
+        .map(|plan| plan.learning_objectives.as_slice())
+        .collect();
+    let own_outcomes = choose_outcomes(outcomes.learning_outcomes, &achieved);
     let audience = run
         .inputs()
         .target_audience
@@ -184,11 +189,11 @@ async fn metadata(run: &Run, analysis: &AnalysisResult) -> Result<Metadata, Pipe
         course_overview: presentation.course_overview,
         target_audience: audience.unwrap_or(presentation.target_audience),
         prerequisites: vec![presentation.prerequisite],
-        learning_outcomes: with_demanded_outcomes(run, outcomes.learning_outcomes),
+        learning_outcomes: with_demanded_outcomes(run, own_outcomes),
         assessment_strategy: AssessmentStrategy {
             quiz_per_section: true,
             final_exam: false,
-            practical_projects: u8::try_from(sections.min(3)).unwrap_or(1),
+            practical_projects: u8::try_from(sections.len().min(3)).unwrap_or(1),
             assessment_description: outcomes.assessment_description,
         },
         course_tags: tags(presentation.course_tags, analysis),
