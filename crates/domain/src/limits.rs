@@ -22,9 +22,13 @@ impl Limit {
     }
 }
 
-/// The length of a text as limits measure it.
+/// The length of a text as limits measure it: without blanks around it, and without NULs, which no database keeps.
 pub fn text_length(text: &str) -> usize {
-    text.trim().chars().count()
+    let kept = text.trim().chars().filter(|&letter| letter != '\0');
+    if kept.clone().all(char::is_whitespace) {
+        return 0;
+    }
+    kept.count()
 }
 
 /// `title` as the user gives it (2.0).
@@ -104,3 +108,17 @@ pub const SECTION_LESSONS_SOFT_MAX: usize = 25;
 pub const QUIZ_QUESTIONS: Limit = Limit::new(3, 5);
 /// Words a minute of reading time, at least and at most (2.5).
 pub const WORDS_A_MINUTE: Limit = Limit::new(120, 180);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_database_keeps_has_no_length() {
+        let check = |text: &str, expected: usize| assert_eq!(text_length(text), expected, "{text:?}");
+        check(" Bees ", 4);
+        check("\0", 0);
+        check("\0 \0", 0);
+        check("Be\0es", 4);
+    }
+}
