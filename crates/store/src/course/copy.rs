@@ -9,6 +9,7 @@ use crate::tx::TenantTx;
 use crate::tx::sealed::Sealed;
 
 statements! {
+    LOCK_ORIGINAL = "select from courses where id = $1 for share";
     COPY_RESULTS = "update courses c set course_structure = o.course_structure, analysis_result = o.analysis_result,
             generation_metadata = o.generation_metadata, quality_report = o.quality_report,
             version = case when o.course_structure is null then 0 else 1 end
@@ -34,6 +35,11 @@ pub async fn duplicate_course(tx: &mut TenantTx, id: CourseId) -> Result<Course,
     let original = get_course(tx, id).await?;
     let copy = insert_course(tx, &original.inputs).await?;
     tx.elevate().await?;
+    // Whatever writes a structure or a text changes the course too: nobody does between these statements.
+    sqlx::query(LOCK_ORIGINAL)
+        .bind(id.as_uuid())
+        .execute(tx.connection())
+        .await?;
     sqlx::query(COPY_RESULTS)
         .bind(copy.id.as_uuid())
         .bind(id.as_uuid())
