@@ -189,6 +189,37 @@ async fn passwords_belong_to_addresses_without_regard_to_case() {
 }
 
 #[tokio::test]
+async fn password_that_is_being_changed_confirms_nothing() {
+    let world = World::new().await;
+    let store = world.store();
+    let id = world.owner.user_id;
+    let set = async |hash: &str| {
+        store
+            .with_system(async |tx| user::set_password_hash(tx, id, hash).await)
+            .await
+            .unwrap();
+    };
+    let confirm = async |hash: &str| {
+        store
+            .with_system(async |tx| user::confirm_password(tx, id, hash).await)
+            .await
+            .unwrap()
+    };
+    set("old").await;
+    assert!(confirm("old").await);
+    assert!(!confirm("new").await);
+    let mut change = store.system().await.unwrap();
+    user::set_password_hash(&mut change, id, "new").await.unwrap();
+    let commit = async {
+        world.until_somebody_waits().await;
+        change.commit().await.unwrap();
+    };
+    let (confirmed, ()) = tokio::join!(confirm("old"), commit);
+    assert!(!confirmed, "the change came first");
+    assert!(confirm("new").await);
+}
+
+#[tokio::test]
 async fn roles_are_changed_by_those_who_may() {
     let world = World::new().await;
     let store = world.store();
