@@ -36,6 +36,10 @@ statements! {
         on conflict (course_id, lesson_number) do update set generation_id = excluded.generation_id,
             status = excluded.status, content = excluded.content, quality = excluded.quality,
             word_count = excluded.word_count, stale_since = null, stale_reason = null";
+    MARK_LOST = "update lesson_contents l set stale_since = now(), stale_reason = 'source_removed'
+        where l.course_id = $1 and l.lesson_number = $2
+            and (select count(distinct c.word) from app.cited_in($3) c)
+                > (select count(distinct c.word) from app.cited_in(l.content) c)";
     UPDATE_STATUS = "update lesson_contents set status = $4 where course_id = $1 and lesson_number = $2
         and generation_id = $3 and status not in ('completed', 'needs_review')";
     LIST_LESSONS = "select lesson_number, generation_id, status, content, word_count, updated_at, stale_since,
@@ -147,7 +151,7 @@ pub(crate) async fn renumber_lessons(
 }
 
 /// Saves a lesson's text and writes the progress from what is in the database. A job that makes progress is granted
-/// fresh attempts.
+/// fresh attempts. A text that cites what is not in the course any more is saved without, and is stale.
 ///
 /// # Errors
 /// [`StoreError::LostLease`] if the job is no longer this worker's: nothing is written.
@@ -160,17 +164,26 @@ pub async fn save_lesson(
     message: &str,
 ) -> Result<GenerationProgress, StoreError> {
     queue::note_progress(tx, lease).await?;
+    let text = to_json(content, "lesson content")?;
     sqlx::query(UPSERT_LESSON)
         .bind(new_id())
         .bind(job.course_id.as_uuid())
         .bind(job.generation_id.as_uuid())
         .bind(lesson_number.cast_signed())
         .bind(content.status.as_str())
-        .bind(to_json(content, "lesson content")?)
+        .bind(&text)
         .bind(to_json(&content.quality, "lesson quality")?)
         .bind(content.word_count.cast_signed())
         .execute(tx.connection())
         .await?;
+    if content.blocks.iter().any(|block| !block.citations.is_empty()) {
+        sqlx::query(MARK_LOST)
+            .bind(job.course_id.as_uuid())
+            .bind(lesson_number.cast_signed())
+            .bind(&text)
+            .execute(tx.connection())
+            .await?;
+    }
     progress::report_lessons(tx, job.course_id, message).await
 }
 

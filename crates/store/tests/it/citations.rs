@@ -278,18 +278,23 @@ async fn what_a_removed_document_said_is_cited_no_more() {
 async fn a_lesson_is_saved_while_its_source_is_removed() {
     let desk = Box::pin(Desk::new()).await;
     let document = desk.read("market.md", &[DEMAND]).await;
-    let gone = desk.chunks(document).await[0];
+    let kept = desk.read("other.md", &["Taxes burden buyers."]).await;
+    let (gone, tax) = (desk.chunks(document).await[0], desk.chunks(kept).await[0]);
     let mut removal = desk.world.store().tenant(&desk.world.owner).await.unwrap();
     document::delete_document(&mut removal, document).await.unwrap();
     let removed = async {
         desk.world.until_somebody_waits().await;
         removal.commit().await.unwrap();
     };
-    let cited = [id(gone)];
+    let cited = [id(gone), id(tax)];
     let blocks = [cited.as_slice()];
     tokio::join!(desk.write(1, &blocks), removed);
-    assert_eq!(desk.cited(1).await, [[""; 0]]);
-    assert_eq!(desk.sources().await, []);
+    assert_eq!(desk.cited(1).await, [[id(tax)]]);
+    assert_eq!(desk.sources().await.len(), 1);
+    let stale = desk.lesson(1).await.stale.map(|stale| stale.reason);
+    assert_eq!(stale, Some(StaleReason::SourceRemoved));
+    desk.write(1, &[&[id(tax)]]).await;
+    assert_eq!(desk.lesson(1).await.stale, None, "a new text of what is there");
 }
 
 #[tokio::test]
