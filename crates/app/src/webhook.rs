@@ -155,10 +155,10 @@ impl Dispatcher {
             DeliveryOutcome::Delivered { .. } => "delivered",
             DeliveryOutcome::Failed { .. } => "failed",
         });
-        let recorded = outcome.clone();
+        let (sent, recorded) = (delivery.clone(), outcome.clone());
         let written = self
             .store
-            .with_system(async move |tx: &mut SystemTx| record_delivery(tx, id, &recorded).await)
+            .with_system(async move |tx: &mut SystemTx| record_delivery(tx, &sent, &recorded).await)
             .await;
         match (written, &outcome) {
             (Ok(_), DeliveryOutcome::Delivered { status }) => {

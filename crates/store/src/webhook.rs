@@ -43,7 +43,7 @@ statements! {
             order by next_attempt_at limit $1 for update skip locked)
         update webhook_deliveries d set attempt = d.attempt + 1, lease_until = now() + make_interval(secs => $2)
         from next where d.id = next.id
-        returning d.id, d.organization_id, d.url, d.event_type, d.payload, d.attempt,
+        returning d.id, d.organization_id, d.url, d.event_type, d.payload, d.attempt, d.lease_until,
             coalesce((select e.secret from webhook_endpoints e where e.id = d.endpoint_id),
                      (select s.secret from webhook_secrets s where s.organization_id = d.organization_id), '') as secret";
     RECORD_SUCCESS = "update webhook_deliveries set state = 'delivered', next_attempt_at = null, lease_until = null,
@@ -53,8 +53,8 @@ statements! {
             state = case when backoff.secs is null then 'failed' else 'waiting' end,
             next_attempt_at = now() + make_interval(secs => backoff.secs),
             finished_at = case when backoff.secs is null then now() end
-        from (select attempt, ($4::float8[])[attempt] as secs from webhook_deliveries where id = $1) as backoff
-        where id = $1 and state = 'waiting' returning next_attempt_at";
+        from (select ($4::float8[])[$6] as secs) as backoff
+        where id = $1 and state = 'waiting' and lease_until = $5 returning next_attempt_at";
     FIND_NEXT_AT = "select min(greatest(next_attempt_at, coalesce(lease_until, next_attempt_at))) from webhook_deliveries
         where state = 'waiting'";
     DELETE_FINISHED = "delete from webhook_deliveries where finished_at < now() - make_interval(secs => $1)
@@ -150,6 +150,8 @@ pub struct ClaimedDelivery {
     pub payload: Value,
     /// Which attempt it is, from 1.
     pub attempt: u32,
+    /// Until when nobody else sends it.
+    pub lease_until: DateTime<Utc>,
 }
 
 /// What came of an attempt.
@@ -305,15 +307,17 @@ pub async fn claim_deliveries(
     Ok(rows.into_iter().map(ClaimRow::into_claimed).collect())
 }
 
-/// Writes down what came of an attempt. Returns when it is sent again, if it is.
+/// Writes down what came of an attempt. Returns when it is sent again, if it is. A failure counts only as long as nobody
+/// else has taken the delivery since: the lease is what tells. What was taken is delivered, whoever sent it.
 ///
 /// # Errors
 /// [`StoreError`] if the database refuses.
 pub async fn record_delivery(
     tx: &mut SystemTx,
-    id: DeliveryId,
+    delivery: &ClaimedDelivery,
     outcome: &DeliveryOutcome,
 ) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let id = delivery.id;
     match outcome {
         DeliveryOutcome::Delivered { status } => {
             sqlx::query(RECORD_SUCCESS)
@@ -329,6 +333,8 @@ pub async fn record_delivery(
                 .bind(status.map(i32::from))
                 .bind(to_text(error))
                 .bind(BACKOFF_SECS.as_slice())
+                .bind(delivery.lease_until)
+                .bind(delivery.attempt.cast_signed())
                 .fetch_optional(tx.connection())
                 .await?;
             Ok(next.flatten())
@@ -444,6 +450,7 @@ struct ClaimRow {
     event_type: String,
     payload: Value,
     attempt: i32,
+    lease_until: DateTime<Utc>,
     secret: String,
 }
 
@@ -457,6 +464,7 @@ impl ClaimRow {
             event_type: self.event_type,
             payload: self.payload,
             attempt: self.attempt.cast_unsigned(),
+            lease_until: self.lease_until,
         }
     }
 }

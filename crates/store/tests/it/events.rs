@@ -285,6 +285,51 @@ async fn the_outbox_is_written_with_the_event_itself() {
 }
 
 #[tokio::test]
+async fn failure_of_a_sender_whose_lease_ended_does_not_count() {
+    let world = World::new().await;
+    let store = world.store();
+    let course = world.course("Hooked").await;
+    let mut new = new_generation(course.id);
+    new.webhook_url = Some("https://own.example/hook".to_owned());
+    store
+        .with_tenant(&world.owner, async |tx| {
+            lifecycle::start_generation(tx, &new).await?;
+            generation::request_cancel(tx, course.id).await
+        })
+        .await
+        .unwrap();
+    let claim = async |lease| {
+        store
+            .with_system(async |tx| webhook::claim_deliveries(tx, 1, lease).await)
+            .await
+            .unwrap()
+            .remove(0)
+    };
+    let record = async |delivery, outcome| {
+        store
+            .with_system(async |tx| webhook::record_delivery(tx, delivery, outcome).await)
+            .await
+            .unwrap()
+    };
+    let failed = DeliveryOutcome::Failed {
+        status: Some(503),
+        error: "busy".to_owned(),
+    };
+    let slow = claim(Duration::ZERO).await;
+    let other = claim(Duration::from_secs(30)).await;
+    assert_eq!((slow.attempt, other.attempt), (1, 2));
+    assert_eq!(record(&slow, &failed).await, None, "the other is sending it");
+    let waits: i64 = sqlx::query_scalar(
+        "select count(*) from webhook_deliveries where lease_until > now() and last_status is null",
+    )
+    .fetch_one(&mut world.superuser().await)
+    .await
+    .unwrap();
+    assert_eq!(waits, 1, "the lease of the other holds");
+    assert!(record(&other, &failed).await.is_some(), "its failure counts");
+}
+
+#[tokio::test]
 async fn deliveries_are_tried_for_a_day_and_can_be_sent_again() {
     let world = World::new().await;
     let store = world.store();
@@ -311,7 +356,7 @@ async fn deliveries_are_tried_for_a_day_and_can_be_sent_again() {
         store
             .with_system(async |tx| {
                 let claimed = webhook::claim_deliveries(tx, 1, Duration::from_secs(30)).await?;
-                webhook::record_delivery(tx, claimed[0].id, outcome).await
+                webhook::record_delivery(tx, &claimed[0], outcome).await
             })
             .await
             .unwrap()
