@@ -220,6 +220,43 @@ pub(crate) fn tells_more_than(title: &str, other: &str) -> bool {
         })
 }
 
+/// Words by which a title says that it opens a course.
+const OPENING_WORDS: [&str; 6] = [
+    "basic",
+    "beginner",
+    "beginners",
+    "beginning",
+    "introductory",
+    "started",
+];
+
+/// Whether a title belongs at the beginning of a course.
+pub(crate) fn opens(title: &str) -> bool {
+    folded(title).split(' ').any(|word| OPENING_WORDS.contains(&word))
+}
+
+/// Whether the name of a section speaks of its `own` lessons at least as much as of those of any of the `others`, as far as
+/// the words beyond the course's title say.
+pub(crate) fn fits<'a>(
+    name: &str,
+    own: &[String],
+    others: impl IntoIterator<Item = &'a Vec<String>>,
+    course: &str,
+    language: Language,
+) -> bool {
+    let of_course = stems(course, language);
+    let words: HashSet<String> = stems(name, language)
+        .into_iter()
+        .filter(|stem| !of_course.contains(stem))
+        .collect();
+    let said_in = |lessons: &[String]| {
+        let said: HashSet<String> = lessons.iter().flat_map(|title| stems(title, language)).collect();
+        words.intersection(&said).count()
+    };
+    let of_own = said_in(own);
+    others.into_iter().all(|lessons| said_in(lessons) <= of_own)
+}
+
 /// Words that begin with so many same letters are taken for one.
 const WORD_BEGINNING: usize = 6;
 
@@ -456,6 +493,33 @@ mod tests {
         check("Joining Tables", "Creating Tables", false);
         check("Selecting Data", "Using Data Types", false);
         check("Writing SQL Queries", "Using SQL", false);
+    }
+
+    #[test]
+    fn name_fits_the_lessons_that_it_speaks_of() {
+        let owned = |texts: [&str; 3]| texts.map(str::to_owned).to_vec();
+        let sections = [
+            owned(["Understanding SQL Syntax", "Selecting Data", "Filtering Data"]),
+            owned(["Sorting Data", "Grouping Data", "Aggregating Data"]),
+            owned(["Using Functions", "Using Stored Procedures", "Using Transactions"]),
+        ];
+        let check = |name: &str, expected: [bool; 3]| {
+            for (number, expected) in expected.into_iter().enumerate() {
+                let others = sections.iter().filter(|other| *other != &sections[number]);
+                let found = fits(
+                    name,
+                    &sections[number],
+                    others,
+                    "SQL for Data Analysts",
+                    Language::English,
+                );
+                assert_eq!(found, expected, "{name} for section {number}");
+            }
+        };
+        check("SQL Syntax and SELECT Statement", [true, false, false]);
+        check("Group BY and Aggregate Values", [false, true, false]);
+        check("Stored Procedures and Functions", [false, false, true]);
+        check("Data Manipulation", [true; 3]);
     }
 
     #[test]

@@ -275,16 +275,17 @@ fn area_shape(run: &Run) -> Value {
     ])
 }
 
-/// The shape of a plan that also names its section. The topics come first: what follows keeps to them.
+/// The shape of a plan that also names its section. The topics come first and the title after them: a small model that
+/// begins with the title calls every section the basics of the course.
 fn named_area_shape(run: &Run) -> Value {
     let pieces = Pieces::new(run.language());
     object([
-        ("section_title", pieces.phrase(limits::SECTION_TITLE.min, 50)),
         ("key_topics", list(pieces.phrase(8, 45), 4)),
         (
             "learning_objectives",
             list(pieces.objective(limits::SECTION_OBJECTIVE.min, 90), 2),
         ),
+        ("section_title", pieces.phrase(limits::SECTION_TITLE.min, 50)),
         ("pedagogical_approach", pieces.sentences_of(1, 1, 25, 110)),
     ])
 }

@@ -154,11 +154,27 @@ pub(super) fn named(
         .zip(sections)
         .enumerate()
         .map(|(number, (NamedPlan { section_title, plan }, lessons))| {
+            let course = &run.inputs().title;
+            let fits = |name: &String| {
+                let others = sections.iter().filter(|other| *other != lessons);
+                distinct::fits(name, lessons, others, course, run.language())
+            };
             let own = Some(in_case(&section_title, run.language())).filter(|title| {
-                number == 0
-                    || !distinct::is_generic(title) && distinct::tells_more_than(title, &run.inputs().title)
+                let is_general = distinct::is_generic(title) || distinct::opens(title);
+                let may_be_general = number == 0;
+                if is_general {
+                    may_be_general
+                } else {
+                    distinct::tells_more_than(title, course)
+                }
             });
-            let name = name(own, &plan.key_topics, lessons, &taken, run.language());
+            let topics: Vec<String> = plan
+                .key_topics
+                .iter()
+                .filter(|topic| fits(topic))
+                .cloned()
+                .collect();
+            let name = name(own.filter(fits), &topics, lessons, &taken, run.language());
             taken.insert(folded(&name));
             let key_topics = lessons
                 .iter()
@@ -200,7 +216,7 @@ fn name(
     };
     let telling: Vec<String> = topics
         .iter()
-        .filter(|topic| !distinct::is_generic(topic) && !topic.contains(" and "))
+        .filter(|topic| !distinct::is_generic(topic) && !distinct::opens(topic) && !topic.contains(" and "))
         .map(|topic| in_case(topic, language))
         .collect();
     let pair = match telling.as_slice() {
