@@ -40,8 +40,6 @@ const LESSONS: usize = 12;
 /// Tokens of a lesson in a list, at most, and of what stands around the list.
 const TOKENS_A_LESSON: usize = 20;
 const TOKENS_AROUND: usize = 100;
-/// Topics of a section, at least (data model 2.4).
-const LEAST_TOPICS: usize = 3;
 /// The longest title made of two topics, in characters.
 const LONGEST_NAME: usize = 70;
 
@@ -176,29 +174,30 @@ pub(super) fn named(
                 .collect();
             let name = name(own.filter(fits), &topics, lessons, &taken, run.language());
             taken.insert(folded(&name));
-            let key_topics = lessons
-                .iter()
-                .cloned()
-                .chain(topics_beside(lessons, &plan, run.language()));
+            let key_topics = lessons.iter().cloned().chain(
+                plan.key_topics
+                    .iter()
+                    .map(|topic| as_topic(topic, run.language())),
+            );
             let key_topics = key_topics.collect();
             (name, AreaPlan { key_topics, ..plan })
         })
         .unzip()
 }
 
-/// The model's topics of a section that cannot be taken for lessons; all of them where too few topics would be left.
-fn topics_beside(lessons: &[String], plan: &AreaPlan, language: Language) -> Vec<String> {
-    let (tasks, topics): (Vec<String>, Vec<String>) = plan
-        .key_topics
-        .iter()
-        .cloned()
-        .partition(|topic| names_a_task(topic, language));
-    let is_enough = lessons.len() + topics.len() >= LEAST_TOPICS;
-    if is_enough {
-        topics
-    } else {
-        [topics, tasks].concat()
+/// A topic beside the lessons, without what is done with it: `Observing bee nesting` would be taken for a lesson.
+fn as_topic(text: &str, language: Language) -> String {
+    let mut topic = text.to_owned();
+    while names_a_task(&topic, language)
+        && let Some((_, rest)) = topic.split_once(' ')
+    {
+        let mut letters = rest.chars();
+        topic = letters
+            .next()
+            .map(|first| first.to_uppercase().chain(letters).collect())
+            .unwrap_or_default();
     }
+    topic
 }
 
 /// The model's name of a section, if it has one of its own; else two of its topics, or from where to where it goes.
@@ -214,11 +213,11 @@ fn name(
             && limits::text_length(name) <= LONGEST_NAME
             && !taken.contains(&folded(name))
     };
-    let telling: Vec<String> = topics
+    let (joined, telling): (Vec<String>, Vec<String>) = topics
         .iter()
-        .filter(|topic| !distinct::is_generic(topic) && !distinct::opens(topic) && !topic.contains(" and "))
+        .filter(|topic| !distinct::is_generic(topic) && !distinct::opens(topic))
         .map(|topic| in_case(topic, language))
-        .collect();
+        .partition(|topic| topic.contains(" and "));
     let pair = match telling.as_slice() {
         [first, second, ..] => Some(match language {
             Language::English => format!("{first} and {second}"),
@@ -232,6 +231,7 @@ fn name(
     };
     own.into_iter()
         .chain(pair)
+        .chain(joined)
         .chain(telling)
         .find(is_free)
         .unwrap_or(span)
@@ -259,8 +259,21 @@ mod tests {
     }
 
     #[test]
+    fn topics_are_no_lessons() {
+        let check = |text: &str, expected: &str| assert_eq!(as_topic(text, Language::English), expected);
+        check("Observing bee nesting", "Bee nesting");
+        check("Using joining tables", "Tables");
+        check("Bee nesting", "Bee nesting");
+    }
+
+    #[test]
     fn names_tell_sections_apart() {
-        let topics = owned(&["Feeding in spring", "Colony health", "Beekeeping basics"]);
+        let topics = owned(&[
+            "Feeding in spring",
+            "Colony health",
+            "Pests and diseases",
+            "Beekeeping basics",
+        ]);
         let lessons = owned(&["Feeding Bees", "Preparing for Winter"]);
         let check = |own: Option<&str>, taken: &[&str], expected: &str| {
             let taken = taken.iter().map(|name| folded(name)).collect();
@@ -284,8 +297,14 @@ mod tests {
         );
         check(
             None,
+            &["feeding in spring and colony health"],
+            "Pests and Diseases",
+        );
+        check(
+            None,
             &[
                 "feeding in spring and colony health",
+                "pests and diseases",
                 "feeding in spring",
                 "colony health",
             ],
