@@ -60,7 +60,7 @@ pub(crate) async fn run(
     })
 }
 
-/// Drops sentences that another lesson has already; only small models repeat themselves from lesson to lesson. Only what
+/// Drops sentences and hints that another lesson has already; only small models repeat themselves from lesson to lesson. Only what
 /// this generation makes anew is changed, and it gives way to all that was there before.
 async fn without_repeats_across(
     run: &Run,
@@ -82,8 +82,8 @@ async fn without_repeats_across(
         let mut tidied = content.clone();
         tidy(&mut tidied, &mut read);
         tidied.word_count = tidied.count_words();
-        let shortened = tidied.word_count < content.word_count && tidied.word_count >= LEAST_WORDS;
-        if run.is_small() && shortened {
+        let is_changed = tidied != content && tidied.word_count >= LEAST_WORDS;
+        if run.is_small() && is_changed {
             run.save_lesson(number, &tidied).await?;
             lessons.push((number, tidied));
         } else {

@@ -88,6 +88,21 @@ fn distinct_answers(right: &str, wrong: Vec<String>) -> Vec<String> {
     kept
 }
 
+/// Whether a question asks for what was `asked` before: it has the right answer or the explanation of one of those.
+fn repeats(asked: &[QuizQuestion], right: &str, explanation: &str) -> bool {
+    let (right, explanation) = (folded(right), folded(explanation));
+    asked
+        .iter()
+        .any(|other| folded(right_answer(other)) == right || folded(&other.explanation) == explanation)
+}
+
+/// The right answer of a question that has one.
+fn right_answer(question: &QuizQuestion) -> &str {
+    let place = question.correct_answers.first();
+    let answer = place.and_then(|&place| question.options.get(place as usize));
+    answer.map_or("", String::as_str)
+}
+
 /// An exercise as the learner reads it: what to do, then the steps. Small models like to write the task, the hint and the
 /// solution again as steps; those are left out, and so is a list that only one step is left of.
 fn instructions(description: &str, solution: &Solution) -> String {
@@ -185,24 +200,34 @@ pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, Pipe
         ),
     )?;
     let objectives = u32::try_from(lesson.lesson_objectives.len()).unwrap_or(1).max(1);
-    let questions = topics
+    let texts: Vec<(u32, &String, &String)> = topics
         .zip(&blocks)
         .take(limits::QUIZ_QUESTIONS.max)
-        .map(|((topic, number), block)| ask.question(number, topic, &block.body, (number - 1) % objectives));
-    let (mut quiz, summary) = tokio::try_join!(try_join_all(questions), ask.summary())?;
+        .map(|((topic, number), block)| (number, topic, &block.body))
+        .collect();
+    let questions = texts.iter().map(|&(number, topic, text)| {
+        let objective = (number - 1) % objectives;
+        ask.question(number, topic, text, objective, &[])
+    });
+    let (questions, summary) = tokio::try_join!(try_join_all(questions), ask.summary())?;
+    let mut quiz: Vec<QuizQuestion> = Vec::new();
+    for (question, &(number, topic, text)) in questions.into_iter().zip(&texts) {
+        // They were asked for at once, and texts of one lesson overlap.
+        let question = if repeats(&quiz, right_answer(&question), &question.explanation) {
+            ask.question(number, topic, text, question.objective, &quiz)
+                .await?
+        } else {
+            question
+        };
+        quiz.push(question);
+    }
     // Two topics give two questions; a third is asked about the example.
     let mut number = u32::try_from(quiz.len()).unwrap_or(0);
     while quiz.len() < limits::QUIZ_QUESTIONS.min {
         number += 1;
-        quiz.push(
-            ask.question(
-                number,
-                &lesson.lesson_title,
-                &example.body,
-                (number - 1) % objectives,
-            )
-            .await?,
-        );
+        let objective = (number - 1) % objectives;
+        let (title, text) = (&lesson.lesson_title, &example.body);
+        quiz.push(ask.question(number, title, text, objective, &quiz).await?);
     }
     let mut content = LessonContent {
         introduction,
@@ -346,12 +371,14 @@ impl Asker<'_> {
         })
     }
 
+    /// A question that the text answers. It repeats none of those that were `asked`, which it names to the model.
     async fn question(
         &self,
         number: u32,
         topic: &str,
         text: &str,
         objective: u32,
+        asked: &[QuizQuestion],
     ) -> Result<QuizQuestion, PipelineError> {
         let pieces = self.pieces;
         let shape = object([
@@ -365,11 +392,20 @@ impl Asker<'_> {
             let wrong = data::texts(&value["wrong_answers"]);
             let enough = distinct_answers(right, wrong).len() >= FEWEST_WRONG_ANSWERS;
             let message = "must be wrong, and differ from the correct answer and from each other";
-            let repeats = Finding::new(Rule::QuizAnswers, Severity::Error, "wrong_answers", message);
-            if enough { Vec::new() } else { vec![repeats] }
+            let unclear = Finding::new(Rule::QuizAnswers, Severity::Error, "wrong_answers", message);
+            let explanation = value["explanation"].as_str().unwrap_or_default();
+            let message = "must ask for something else than the other questions of the lesson";
+            let repeated = Finding::new(Rule::QuizAnswers, Severity::Error, "question", message);
+            let is_repeated = repeats(asked, right, explanation);
+            let found = [(!enough).then_some(unclear), is_repeated.then_some(repeated)];
+            found.into_iter().flatten().collect()
         });
-        let data = vars! { topic, text };
-        let phase = format!("lessons.quiz-{number}");
+        let others: Vec<&String> = asked.iter().map(|question| &question.question).collect();
+        let phase = match asked {
+            [] => format!("lessons.quiz-{number}"),
+            _ => format!("lessons.quiz-{number}-other"),
+        };
+        let data = vars! { topic, text, asked => others };
         let answer: Quiz = match self.piece(&phase, "small_quiz", data, shape, Some(check)).await {
             Ok(answer) => answer,
             // Small models cannot always tell wrong from right; the lesson's own topics always make a question.
@@ -462,6 +498,29 @@ impl Asker<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn questions_repeat_each_other_by_answer_or_explanation() {
+        let asked = [QuizQuestion {
+            question_type: QuestionType::SingleChoice,
+            question: "What does GROUP BY do?".to_owned(),
+            options: vec!["It sorts.".to_owned(), "It makes groups.".to_owned()],
+            correct_answers: vec![1],
+            explanation: "Rows of one value form a group.".to_owned(),
+            objective: 0,
+        }];
+        let check = |right: &str, explanation: &str, expected: bool| {
+            assert_eq!(repeats(&asked, right, explanation), expected, "{right}");
+        };
+        check("it makes groups", "Another reason.", true);
+        check("It forms groups.", "Rows of one value form a group.", true);
+        check("It sorts.", "Another reason.", false);
+        assert!(!repeats(
+            &[],
+            "It makes groups.",
+            "Rows of one value form a group."
+        ));
+    }
 
     #[test]
     fn steps_that_say_again_what_stands_beside_them_are_left_out() {

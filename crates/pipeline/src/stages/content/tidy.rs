@@ -12,6 +12,8 @@ const REPEAT_FROM_WORDS: usize = 6;
 #[derive(Debug, Default)]
 pub(crate) struct Read {
     seen: HashSet<String>,
+    /// Hints are opened by those who are stuck: what only a hint has said is still new in a text.
+    hints: HashSet<String>,
 }
 
 impl Read {
@@ -35,6 +37,15 @@ impl Read {
         } else {
             kept
         }
+    }
+
+    /// Whether a hint says anything that was not read before; it counts as a hint from now on.
+    fn is_new_hint(&mut self, hint: &str) -> bool {
+        let new = sentences(hint)
+            .into_iter()
+            .filter(|sentence| !self.seen.contains(&folded(sentence)))
+            .filter(|sentence| self.hints.insert(folded(sentence)));
+        new.count() > 0
     }
 
     fn line_without_repeats(&mut self, line: &str) -> String {
@@ -92,6 +103,9 @@ pub(crate) fn tidy(content: &mut LessonContent, read: &mut Read) {
         example.body = read.without_repeats(&example.body);
     }
     content.summary = read.without_repeats(&content.summary);
+    for exercise in &mut content.exercises {
+        exercise.hints.retain(|hint| read.is_new_hint(hint));
+    }
 }
 
 #[cfg(test)]
@@ -112,6 +126,18 @@ mod tests {
             "Version 3.5 of it is here for all of us.",
             "Version 3.5 of it is here for all of us.",
         );
+    }
+
+    #[test]
+    fn hint_that_says_nothing_new_is_dropped() {
+        let once = "Bees need clean water in every season of the year.";
+        let mut read = Read::default();
+        read.without_repeats(once);
+        assert!(!read.is_new_hint(once));
+        let hint = "Look for a brook that never dries up near the hive.";
+        assert!(read.is_new_hint(&format!("{once} {hint}")));
+        assert!(!read.is_new_hint(hint));
+        assert_eq!(read.without_repeats(hint), hint, "a hint is no part of the text");
     }
 
     #[test]
