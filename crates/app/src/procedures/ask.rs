@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::courses::{EXAMPLE_ID, get_as_insider};
 use super::error::{ApiError, ErrorCode};
+use super::input::WRITTEN;
 use super::words::Text;
 use super::{Access, Call, Procedure, mutation};
 
@@ -65,7 +66,7 @@ struct AskInput {
     /// The course.
     course_id: CourseId,
     /// The question, in any language.
-    #[schemars(length(min = 1, max = QUESTION_CHARACTERS), regex(pattern = r"\S"))]
+    #[schemars(length(min = 1, max = QUESTION_CHARACTERS), regex(pattern = WRITTEN))]
     question: String,
     /// Only find what fits the question: no model is asked and nothing is spent.
     sources_only: Option<bool>,

@@ -21,6 +21,7 @@ use store::tx::TenantTx;
 use store::version;
 
 use super::error::{ApiError, ErrorCode};
+use super::input::WRITTEN;
 use super::page::{self, Done, Page};
 use super::{Access, Call, Procedure, mutation, query};
 use fields::{CourseFields, checked};
@@ -134,7 +135,7 @@ pub(super) struct OfCourse {
 #[schemars(extend("additionalProperties" = false))]
 struct CreateInput {
     /// The title.
-    #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
+    #[schemars(length(min = 1, max = 1000), regex(pattern = WRITTEN))]
     title: String,
     /// Everything else.
     #[serde(flatten)]

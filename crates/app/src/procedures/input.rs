@@ -2,12 +2,18 @@
 
 use std::sync::OnceLock;
 
+use domain::limits;
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{ValidationError, Validator};
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
 use super::error::{ApiError, ErrorCode, FieldError};
+
+/// The pattern of a text that is more than blanks and NULs, none of which count in its length (see [`domain::limits::text_length`]).
+pub(crate) const WRITTEN: &str = r"[^\s\x00]";
+/// The pattern of a learning outcome: as much as [`limits::INPUT_OUTCOME`] asks for, blanks around it and NULs not counted.
+pub(crate) const WRITTEN_OUTCOME: &str = r"[^\s\x00](\x00*[^\x00]){8}\x00*[^\s\x00]";
 
 /// Gives every integer that has no upper bound of its own the one of its type, so that a schema takes what the type takes.
 pub(crate) fn bound_integers(schema: &mut Value) {
@@ -267,6 +273,11 @@ fn sentence(kind: &ValidationErrorKind, value: &Value, limit: Option<&Value>, is
             format!("must be one of {limit_text}{shown}")
         }
         ValidationErrorKind::Format { format } => format!("must be a {format}{shown}"),
+        ValidationErrorKind::Pattern { pattern } if pattern == WRITTEN => "must not be empty".to_owned(),
+        ValidationErrorKind::Pattern { pattern } if pattern == WRITTEN_OUTCOME => format!(
+            "must have at least {} characters, without blanks around it{shown}",
+            limits::INPUT_OUTCOME.min
+        ),
         ValidationErrorKind::Pattern { pattern } => format!("must match {pattern}{shown}"),
         ValidationErrorKind::Type { .. } => format!("must be of type {limit_text}{shown}"),
         ValidationErrorKind::UniqueItems => "must not have the same item twice".to_owned(),
@@ -328,6 +339,10 @@ mod tests {
         #[schemars(length(min = 12), extend("writeOnly" = true))]
         password: Option<String>,
         is_loud: Option<bool>,
+        #[schemars(regex(pattern = WRITTEN))]
+        note: Option<String>,
+        #[schemars(regex(pattern = WRITTEN_OUTCOME))]
+        aim: Option<String>,
     }
 
     #[track_caller]
@@ -373,6 +388,35 @@ mod tests {
             &[("title", r#"must be of type "string", not 7"#)],
         );
         check(&json!([]), &[("", r#"must be of type "object""#)]);
+    }
+
+    #[test]
+    fn texts_are_as_long_as_the_domain_counts_them() {
+        for text in ["", " ", "\0", "\0 \0", "a", "\u{3000}"] {
+            let expected: &[_] = match limits::text_length(text) {
+                0 => &[("note", "must not be empty")],
+                _ => &[],
+            };
+            check(&json!({"title": "Rust", "note": text}), expected);
+        }
+        for text in [
+            "write code",
+            "  write it  ",
+            "write\0 \0code",
+            "\0\0\0\0\0\0\0\0\0\0",
+            "пиши\nтесты",
+            " Схема   ",
+        ] {
+            let message = format!(
+                "must have at least 10 characters, without blanks around it, not {}",
+                json!(text)
+            );
+            let expected: &[_] = match limits::text_length(text) {
+                ..10 => &[("aim", message.as_str())],
+                _ => &[],
+            };
+            check(&json!({"title": "Rust", "aim": text}), expected);
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::output::CourseOutput;
 use super::{check_owner, fields};
 use crate::procedures::Call;
 use crate::procedures::error::ApiError;
+use crate::procedures::input::{WRITTEN, WRITTEN_OUTCOME};
 
 /// What is to be changed; fields that are left out stay, fields that may be empty are emptied by null.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -28,7 +29,7 @@ pub(super) struct UpdateInput {
     #[schemars(length(min = 1, max = 200), regex(pattern = "^[a-z0-9]+(-[a-z0-9]+)*$"))]
     slug: Option<String>,
     /// The title.
-    #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
+    #[schemars(length(min = 1, max = 1000), regex(pattern = WRITTEN))]
     title: Option<String>,
     /// The language as an ISO 639-1 code.
     language: Option<Language>,
@@ -54,7 +55,7 @@ pub(super) struct UpdateInput {
     /// What learners must be able to do afterwards.
     #[schemars(
         length(max = limits::INPUT_OUTCOMES_MAX),
-        inner(length(min = limits::INPUT_OUTCOME.min, max = limits::INPUT_OUTCOME.max))
+        inner(length(min = limits::INPUT_OUTCOME.min, max = limits::INPUT_OUTCOME.max), regex(pattern = WRITTEN_OUTCOME))
     )]
     learning_outcomes: Option<Vec<String>>,
     /// What is done with what the author brings.

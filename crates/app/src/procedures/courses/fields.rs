@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::procedures::Call;
 use crate::procedures::error::ApiError;
+use crate::procedures::input::WRITTEN_OUTCOME;
 
 /// The least budget, in dollars: the smallest amount that is counted.
 pub(in crate::procedures) const BUDGET_MIN_USD: f64 = 0.000_001;
@@ -38,7 +39,7 @@ pub(in crate::procedures) struct CourseFields {
     /// What learners must be able to do afterwards.
     #[schemars(
         length(max = limits::INPUT_OUTCOMES_MAX),
-        inner(length(min = limits::INPUT_OUTCOME.min, max = limits::INPUT_OUTCOME.max))
+        inner(length(min = limits::INPUT_OUTCOME.min, max = limits::INPUT_OUTCOME.max), regex(pattern = WRITTEN_OUTCOME))
     )]
     pub(in crate::procedures) learning_outcomes: Option<Vec<String>>,
     /// What is done with what the author brings; default `auto`: the analysis decides.

@@ -22,6 +22,7 @@ use crate::procedures::Call;
 use crate::procedures::courses::check_owner;
 use crate::procedures::courses::fields::{CourseFields, checked};
 use crate::procedures::error::{ApiError, ErrorCode};
+use crate::procedures::input::WRITTEN;
 use crate::procedures::words::Text;
 use crate::webhook::{WEB_ADDRESS, check_target};
 
@@ -56,7 +57,7 @@ pub(super) struct InitiateInput {
     #[schemars(length(min = 1, max = KEY_MAX))]
     idempotency_key: Option<String>,
     /// The title of a new course.
-    #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
+    #[schemars(length(min = 1, max = 1000), regex(pattern = WRITTEN))]
     title: Option<String>,
     /// Everything else of a new course.
     #[serde(flatten)]
