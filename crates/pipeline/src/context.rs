@@ -26,7 +26,7 @@ use store::checkpoint::{CheckpointKey, find_checkpoint, record_checkpoint};
 use store::course::Course;
 use store::generation::Generation;
 use store::generation::lifecycle::{ProgressFacts, report_progress};
-use store::lesson::{StoredLesson, list_lessons, save_lesson};
+use store::lesson::{StoredLesson, list_lessons, revise_lesson, save_lesson};
 use store::metric::{Event as MetricEvent, NewMetric, Severity as MetricSeverity, insert_metric};
 use store::model_call::{NewModelCall, insert_calls};
 use store::queue::ClaimedJob;
@@ -485,5 +485,18 @@ impl Run {
         )
         .await)?;
         Ok(())
+    }
+
+    /// Saves what became of the text of a lesson that was read; `false` if it has changed since.
+    pub(crate) async fn revise_lesson(
+        &self,
+        read: &StoredLesson,
+        content: &LessonContent,
+    ) -> Result<bool, PipelineError> {
+        let (lease, job) = (self.claimed.lease, self.claimed.job);
+        Ok(in_system!(self.store(), |tx| revise_lesson(
+            tx, &lease, &job, read, content
+        )
+        .await)?)
     }
 }

@@ -36,6 +36,8 @@ statements! {
         on conflict (course_id, lesson_number) do update set generation_id = excluded.generation_id,
             status = excluded.status, content = excluded.content, quality = excluded.quality,
             word_count = excluded.word_count, stale_since = null, stale_reason = null";
+    REVISE_LESSON = "update lesson_contents set content = $4, quality = $5, word_count = $6
+        where course_id = $1 and lesson_number = $2 and updated_at = $3";
     MARK_LOST = "update lesson_contents l set stale_since = now(), stale_reason = 'source_removed'
         where l.course_id = $1 and l.lesson_number = $2
             and (select count(distinct c.word) from app.cited_in($3) c)
@@ -176,15 +178,57 @@ pub async fn save_lesson(
         .bind(content.word_count.cast_signed())
         .execute(tx.connection())
         .await?;
+    mark_lost(tx, job.course_id, lesson_number, content, &text).await?;
+    progress::report_lessons(tx, job.course_id, message).await
+}
+
+/// Saves what became of the text of `read`: still the same text with the same sources, so that a mark that it is stale
+/// stays. `false` if the lesson has changed since it was read: then nothing is written.
+///
+/// # Errors
+/// [`StoreError::LostLease`] if the job is no longer this worker's: nothing is written.
+pub async fn revise_lesson(
+    tx: &mut SystemTx,
+    lease: &Lease,
+    job: &StageJob,
+    read: &StoredLesson,
+    content: &LessonContent,
+) -> Result<bool, StoreError> {
+    queue::fence(tx, lease).await?;
+    let text = to_json(content, "lesson content")?;
+    let revised = sqlx::query(REVISE_LESSON)
+        .bind(job.course_id.as_uuid())
+        .bind(read.lesson_number.cast_signed())
+        .bind(read.updated_at)
+        .bind(&text)
+        .bind(to_json(&content.quality, "lesson quality")?)
+        .bind(content.word_count.cast_signed())
+        .execute(tx.connection())
+        .await?;
+    if revised.rows_affected() == 0 {
+        return Ok(false);
+    }
+    mark_lost(tx, job.course_id, read.lesson_number, content, &text).await?;
+    Ok(true)
+}
+
+/// Marks a lesson that was saved without a citation of `content`, since what it named is not in the course any more.
+async fn mark_lost(
+    tx: &mut SystemTx,
+    course_id: CourseId,
+    lesson_number: u32,
+    content: &LessonContent,
+    text: &Value,
+) -> Result<(), StoreError> {
     if content.blocks.iter().any(|block| !block.citations.is_empty()) {
         sqlx::query(MARK_LOST)
-            .bind(job.course_id.as_uuid())
+            .bind(course_id.as_uuid())
             .bind(lesson_number.cast_signed())
-            .bind(&text)
+            .bind(text)
             .execute(tx.connection())
             .await?;
     }
-    progress::report_lessons(tx, job.course_id, message).await
+    Ok(())
 }
 
 /// Notes that a lesson is being written or could not be. A lesson that is written stays so.

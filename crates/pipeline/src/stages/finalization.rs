@@ -66,32 +66,54 @@ async fn without_repeats_across(
     run: &Run,
     structure: &CourseStructure,
 ) -> Result<Vec<(u32, LessonContent)>, PipelineError> {
+    loop {
+        if let Some(lessons) = try_without_repeats(run, structure).await? {
+            return Ok(lessons);
+        }
+        // Its sources moved; what is dropped does not depend on them.
+        tracing::info!("a lesson changed while repeats were dropped: looking again");
+    }
+}
+
+/// `None` if a lesson has changed since it was read.
+async fn try_without_repeats(
+    run: &Run,
+    structure: &CourseStructure,
+) -> Result<Option<Vec<(u32, LessonContent)>>, PipelineError> {
     let anew = lessons_in(structure, |section, lesson| {
         is_made_anew(run.scope(), section, lesson)
     });
     let stored = run.stored_lessons().await?;
-    let written = stored
+    let (new, old): (Vec<_>, Vec<_>) = stored
         .into_iter()
-        .filter_map(|lesson| Some((lesson.lesson_number, lesson.content?)));
-    let (new, mut lessons): (Vec<_>, Vec<_>) = written.partition(|(number, _)| anew.contains(number));
+        .partition(|lesson| anew.contains(&lesson.lesson_number));
     let mut read = Read::default();
-    for (_, content) in &lessons {
-        tidy(&mut content.clone(), &mut read);
+    let mut lessons = Vec::new();
+    for lesson in old {
+        if let Some(content) = lesson.content {
+            tidy(&mut content.clone(), &mut read);
+            lessons.push((lesson.lesson_number, content));
+        }
     }
-    for (number, content) in new {
+    for lesson in new {
+        let Some(content) = &lesson.content else {
+            continue;
+        };
         let mut tidied = content.clone();
         tidy(&mut tidied, &mut read);
         tidied.word_count = tidied.count_words();
-        let is_changed = tidied != content && tidied.word_count >= LEAST_WORDS;
+        let is_changed = tidied != *content && tidied.word_count >= LEAST_WORDS;
         if run.is_small() && is_changed {
-            run.save_lesson(number, &tidied).await?;
-            lessons.push((number, tidied));
+            if !run.revise_lesson(&lesson, &tidied).await? {
+                return Ok(None);
+            }
+            lessons.push((lesson.lesson_number, tidied));
         } else {
-            lessons.push((number, content));
+            lessons.push((lesson.lesson_number, content.clone()));
         }
     }
     lessons.sort_by_key(|(number, _)| *number);
-    Ok(lessons)
+    Ok(Some(lessons))
 }
 
 /// Vectors of what is compared.

@@ -7,7 +7,7 @@ use domain::stage::Stage;
 use domain::user::Role;
 use store::citation::list_sources;
 use store::document;
-use store::lesson::{StaleReason, StoredLesson, list_lessons, save_lesson};
+use store::lesson::{StaleReason, StoredLesson, list_lessons, revise_lesson, save_lesson};
 use store::queue::ClaimedJob;
 
 use crate::library::{self, parts};
@@ -65,6 +65,18 @@ impl Desk {
             .with_system(async |tx| save_lesson(tx, lease, job, number, &content, "written").await)
             .await
             .unwrap();
+    }
+
+    /// Saves the text that was read with another count of words.
+    async fn revise(&self, read: &StoredLesson) -> bool {
+        let mut content = read.content.clone().unwrap();
+        content.word_count = 7;
+        let (lease, job) = (&self.job.lease, &self.job.job);
+        self.world
+            .store()
+            .with_system(async |tx| revise_lesson(tx, lease, job, read, &content).await)
+            .await
+            .unwrap()
     }
 
     async fn lesson(&self, number: u32) -> StoredLesson {
@@ -295,6 +307,33 @@ async fn a_lesson_is_saved_while_its_source_is_removed() {
     assert_eq!(stale, Some(StaleReason::SourceRemoved));
     desk.write(1, &[&[id(tax)]]).await;
     assert_eq!(desk.lesson(1).await.stale, None, "a new text of what is there");
+}
+
+#[tokio::test]
+async fn a_revised_text_keeps_its_sources_and_that_it_is_stale() {
+    let desk = Box::pin(Desk::new()).await;
+    let document = desk.read("market.md", &[DEMAND]).await;
+    let kept = desk.read("other.md", &["Taxes burden buyers."]).await;
+    let (gone, tax) = (desk.chunks(document).await[0], desk.chunks(kept).await[0]);
+    desk.write(1, &[&[id(gone), id(tax)]]).await;
+    let early = desk.lesson(1).await;
+    let mut removal = desk.world.store().tenant(&desk.world.owner).await.unwrap();
+    document::delete_document(&mut removal, document).await.unwrap();
+    let removed = async {
+        desk.world.until_somebody_waits().await;
+        removal.commit().await.unwrap();
+    };
+    // It waits for the removal, and then it is not the text any more that was read.
+    let (is_saved, ()) = tokio::join!(desk.revise(&early), removed);
+    assert!(!is_saved);
+    assert_eq!(desk.cited(1).await, [[id(tax)]]);
+    let read = desk.lesson(1).await;
+    assert!(read.stale.is_some());
+    assert!(desk.revise(&read).await);
+    let revised = desk.lesson(1).await;
+    assert_eq!((revised.stale, revised.word_count), (read.stale, 7));
+    assert_eq!(revised.content.unwrap().word_count, 7);
+    assert_eq!(desk.sources().await.len(), 1);
 }
 
 #[tokio::test]
