@@ -64,7 +64,7 @@ pub(crate) fn is_unspaced(letter: char) -> bool {
 }
 
 /// The words of a text that carry its meaning, reduced to stems. Scripts without spaces give pairs of letters.
-pub(crate) fn stems(text: &str, language: Language) -> HashSet<String> {
+pub fn stems(text: &str, language: Language) -> HashSet<String> {
     let normalized = normalize(text);
     let mut stems = HashSet::new();
     for word in normalized.split(' ') {

@@ -235,8 +235,8 @@ pub(crate) fn opens(title: &str) -> bool {
     folded(title).split(' ').any(|word| OPENING_WORDS.contains(&word))
 }
 
-/// Whether the name of a section speaks of its `own` lessons at least as much as of those of any of the `others`, as far as
-/// the words beyond the course's title say.
+/// Whether a text, such as the name of a section, speaks of its `own` lessons at least as much as of those of any of the
+/// `others`, as far as the words beyond the course's title say.
 pub(crate) fn fits<'a>(
     name: &str,
     own: &[String],

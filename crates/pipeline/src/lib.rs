@@ -16,6 +16,7 @@ mod fallback;
 mod grounding;
 pub mod ingest;
 mod material;
+mod objectives;
 mod outline;
 mod prompt;
 mod quality;

@@ -5,7 +5,7 @@ mod quiz;
 use std::collections::HashSet;
 
 use domain::lesson::{
-    ContentBlock, LessonContent, LessonQuality, LessonStatus, QuizQuestion, WorkedExample, WorkedExercise,
+    ContentBlock, LessonContent, LessonQuality, LessonStatus, WorkedExample, WorkedExercise,
 };
 use domain::limits;
 use domain::stage::Stage;
@@ -16,7 +16,7 @@ use minijinja::Value;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use self::quiz::{repeats, right_answer};
+use self::quiz::Taught;
 use super::tidy::{Read, sentences, tidy};
 use super::{Brief, Written};
 use crate::attempts::Patience;
@@ -159,35 +159,21 @@ pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, Pipe
         ),
     )?;
     let objectives = u32::try_from(lesson.lesson_objectives.len()).unwrap_or(1).max(1);
-    let texts: Vec<(u32, &String, &String)> = topics
+    let texts: Vec<Taught<'_>> = lesson
+        .key_topics
+        .iter()
         .zip(&blocks)
         .take(limits::QUIZ_QUESTIONS.max)
-        .map(|((topic, number), block)| (number, topic, &block.body))
+        .map(|(topic, block)| Taught {
+            topic,
+            text: &block.body,
+        })
         .collect();
-    let questions = texts.iter().map(|&(number, topic, text)| {
-        let objective = (number - 1) % objectives;
-        ask.question(number, topic, text, objective, &[])
-    });
-    let (questions, summary) = tokio::try_join!(try_join_all(questions), ask.summary())?;
-    let mut quiz: Vec<QuizQuestion> = Vec::new();
-    for (question, &(number, topic, text)) in questions.into_iter().zip(&texts) {
-        // They were asked for at once, and texts of one lesson overlap.
-        let question = if repeats(&quiz, right_answer(&question), &question.explanation) {
-            ask.question(number, topic, text, question.objective, &quiz)
-                .await?
-        } else {
-            question
-        };
-        quiz.push(question);
-    }
-    // Two topics give two questions; a third is asked about the example.
-    let mut number = u32::try_from(quiz.len()).unwrap_or(0);
-    while quiz.len() < limits::QUIZ_QUESTIONS.min {
-        number += 1;
-        let objective = (number - 1) % objectives;
-        let (title, text) = (&lesson.lesson_title, &example.body);
-        quiz.push(ask.question(number, title, text, objective, &quiz).await?);
-    }
+    let on_example = Taught {
+        topic: &lesson.lesson_title,
+        text: &example.body,
+    };
+    let (quiz, summary) = tokio::try_join!(ask.quiz(&texts, on_example, objectives), ask.summary())?;
     let mut content = LessonContent {
         introduction,
         blocks,

@@ -23,7 +23,7 @@ use serde_json::json;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
-use self::chosen::{choose_objectives, choose_outcomes, choose_topics, objective_key};
+use self::chosen::{Taken, choose_outcomes, choose_topics};
 use super::{Metadata, announce, course_title, with_demanded_outcomes};
 use crate::attempts::Patience;
 use crate::context::Run;
@@ -32,13 +32,14 @@ use crate::error::PipelineError;
 use crate::schema::{Pieces, list, object};
 use crate::vars::vars;
 use crate::wording::{folded, in_title_case};
-use crate::{data, distinct, outline};
+use crate::{data, distinct, objectives, outline};
 
 /// Tokens of the longest answer to a small question.
 const PIECE_OUTPUT_TOKENS: u32 = 900;
 /// More lesson titles are asked for than are used.
 const SPARE_TITLES: usize = 3;
-/// Key topics asked for a lesson; fewer are used.
+/// Objectives and key topics asked for a lesson; fewer are used.
+const ASKED_OBJECTIVES: usize = 3;
 const ASKED_TOPICS: usize = 6;
 /// The model's own outcomes of a course.
 const OWN_OUTCOMES: usize = 5;
@@ -112,10 +113,10 @@ impl Titled {
 
 /// Each section chooses its topics and objectives after the one before it, so that the same answers always give the same.
 struct TopicChain {
-    /// Topics and objectives of all sections before, folded.
-    before: oneshot::Receiver<Vec<String>>,
+    /// Topics and objectives of all sections before.
+    before: oneshot::Receiver<Taken>,
     /// Takes them with this section's own.
-    after: oneshot::Sender<Vec<String>>,
+    after: oneshot::Sender<Taken>,
 }
 
 /// Makes the metadata and all sections.
@@ -240,7 +241,7 @@ async fn sections(
     analysis: &Arc<AnalysisResult>,
     first_shown: &Arc<Notify>,
 ) -> Result<Vec<Section>, PipelineError> {
-    let plans = &analysis.recommended_structure.sections_breakdown;
+    let plans = with_own_objectives(run, &analysis.recommended_structure.sections_breakdown);
     let outline = outline::of(run, run.material().await?).unwrap_or_default();
     let total = u32::try_from(plans.len()).unwrap_or(u32::MAX);
     run.progress_structure(0, total).await?;
@@ -251,7 +252,7 @@ async fn sections(
     let others_wait = Arc::new(Notify::new());
     let (first, mut topics_before) = oneshot::channel();
     // Nobody can have hung up yet.
-    let _ = first.send(Vec::new());
+    let _ = first.send(Taken::default());
     for (plan, number) in plans.iter().zip(1u32..) {
         let known = taken.clone();
         let others_wait = &others_wait;
@@ -281,6 +282,12 @@ async fn sections(
             }
         };
         taken.extend(titled.lesson_titles.iter().cloned());
+        let planned = plans[number as usize..]
+            .iter()
+            .filter_map(|plan| along::of_tasks(plan, run.language()))
+            .flat_map(|section| section.lessons)
+            .map(|lesson| lesson.title);
+        let lessons: Vec<String> = taken.iter().skip(1).cloned().chain(planned).collect();
         let (topics_after, next) = oneshot::channel();
         let topics = TopicChain {
             before: std::mem::replace(&mut topics_before, next),
@@ -289,7 +296,7 @@ async fn sections(
         let (run, made, first_shown) = (Arc::clone(run), Arc::clone(&made), Arc::clone(first_shown));
         let others_wait = Arc::clone(others_wait);
         bodies.spawn(async move {
-            let section = body(&run, titled, topics).await?;
+            let section = body(&run, titled, &lessons, topics).await?;
             announce(&run, &section);
             first_shown.notify_one();
             others_wait.notify_one();
@@ -367,12 +374,49 @@ async fn titles(
     })
 }
 
-async fn body(run: &Arc<Run>, titled: Titled, topics: TopicChain) -> Result<Section, PipelineError> {
+/// The sections, each with those objectives that belong to its lessons and not to another section's.
+fn with_own_objectives(run: &Run, plans: &[SectionPlan]) -> Vec<SectionPlan> {
+    let lessons: Vec<Vec<String>> = plans
+        .iter()
+        .map(|plan| match along::of_tasks(plan, run.language()) {
+            Some(section) => section.lessons.into_iter().map(|lesson| lesson.title).collect(),
+            None => plan.key_topics.clone(),
+        })
+        .collect();
+    let mut taken = Vec::new();
+    let chosen = plans.iter().zip(&lessons).map(|(plan, own)| {
+        let others = || lessons.iter().filter(|other| *other != own);
+        let fit = |objective: &String| {
+            distinct::fits(objective, own, others(), &run.inputs().title, run.language())
+        };
+        SectionPlan {
+            learning_objectives: objectives::choose(
+                &plan.learning_objectives,
+                fit,
+                &mut taken,
+                run.language(),
+            ),
+            ..plan.clone()
+        }
+    });
+    chosen.collect()
+}
+
+/// Plans the lessons of a section. `lessons` are the titles of all that the course has, as far as they are known.
+async fn body(
+    run: &Arc<Run>,
+    titled: Titled,
+    lessons: &[String],
+    topics: TopicChain,
+) -> Result<Section, PipelineError> {
     let pieces = Pieces::new(run.language());
     let plan_shape = object([
         (
             "lesson_objectives",
-            list(pieces.objective(limits::LESSON_OBJECTIVE.min, 100), 2),
+            list(
+                pieces.objective(limits::LESSON_OBJECTIVE.min, 100),
+                ASKED_OBJECTIVES,
+            ),
         ),
         ("key_topics", list(pieces.phrase(8, 42), ASKED_TOPICS)),
     ]);
@@ -411,16 +455,28 @@ async fn body(run: &Arc<Run>, titled: Titled, topics: TopicChain) -> Result<Sect
         }));
     let (description, plans) = tokio::try_join!(description, plans)?;
     // Gone only if the section before has failed, and then this one is about to be dropped.
-    let mut used = topics.before.await.unwrap_or_default();
+    let mut taken = topics.before.await.unwrap_or_default();
     let mut drafts = Vec::new();
     for ((index, title), plan) in titled.lesson_titles.iter().enumerate().zip(plans) {
         // What stands in the documents comes before what the model would add.
         let candidates: Vec<String> = titled.topics_of(index).chain(plan.key_topics).collect();
-        let chosen = choose_topics(&candidates, title, &mut used);
-        let objectives = choose_objectives(plan.lesson_objectives, &mut used);
+        let chosen = choose_topics(&candidates, title, &mut taken.topics);
+        let others: Vec<Vec<String>> = lessons
+            .iter()
+            .filter(|other| *other != title)
+            .map(|other| vec![other.clone()])
+            .collect();
+        let own = std::slice::from_ref(title);
+        let (course, language) = (&run.inputs().title, run.language());
+        let objectives = objectives::choose(
+            &plan.lesson_objectives,
+            |objective| distinct::fits(objective, own, &others, course, language),
+            &mut taken.objectives,
+            language,
+        );
         drafts.push((title.clone(), objectives, chosen));
     }
-    let _ = topics.after.send(used);
+    let _ = topics.after.send(taken);
     let lessons = futures::future::try_join_all(drafts.into_iter().enumerate().map(
         |(index, (title, objectives, topics))| {
             let number = number_of(index);

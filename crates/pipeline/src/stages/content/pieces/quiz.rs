@@ -1,13 +1,16 @@
 //! The quiz of a lesson by a small model: one question at a time, about a text that the learner has read.
 
 use domain::lesson::{QuestionType, QuizQuestion};
+use domain::limits;
 use domain::validation::{Finding, Rule, Severity};
+use futures::future::try_join_all;
 use serde::Deserialize;
 
 use super::Asker;
 use crate::data;
 use crate::engine::Check;
 use crate::error::PipelineError;
+use crate::quality::{cosine, embed};
 use crate::schema::{list, object};
 use crate::vars::vars;
 use crate::wording::folded;
@@ -17,7 +20,14 @@ const ASKED_WRONG_ANSWERS: usize = 4;
 const USED_WRONG_ANSWERS: usize = 3;
 const FEWEST_WRONG_ANSWERS: usize = 2;
 
-#[derive(Deserialize)]
+/// What a learner has read, to be asked about.
+#[derive(Clone, Copy)]
+pub(super) struct Taught<'a> {
+    pub(super) topic: &'a str,
+    pub(super) text: &'a str,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
 struct Quiz {
     question: String,
     correct_answer: String,
@@ -25,45 +35,122 @@ struct Quiz {
     explanation: String,
 }
 
+impl Quiz {
+    /// Whether it asks for what one of the `others` asks for: it has its right answer or its explanation.
+    fn repeats_one_of(&self, others: &[Self]) -> bool {
+        let same = |one: &str, other: &str| folded(one) == folded(other);
+        others.iter().any(|other| {
+            same(&self.correct_answer, &other.correct_answer) || same(&self.explanation, &other.explanation)
+        })
+    }
+
+    /// Whether it has enough wrong answers that differ.
+    fn is_clear(&self) -> bool {
+        distinct_answers(&self.correct_answer, &self.wrong_answers).len() >= FEWEST_WRONG_ANSWERS
+    }
+
+    /// The right answers of the `others` that this question does not have.
+    fn foreign_answers(&self, others: &[Self]) -> Vec<String> {
+        let own = distinct_answers(&self.correct_answer, &self.wrong_answers);
+        let right = others.iter().map(|other| &other.correct_answer);
+        let all = distinct_answers(&self.correct_answer, own.iter().chain(right));
+        all.into_iter().skip(own.len()).collect()
+    }
+}
+
 /// The wrong answers that repeat neither the right one nor each other.
-fn distinct_answers(right: &str, wrong: Vec<String>) -> Vec<String> {
+fn distinct_answers<'a>(right: &str, wrong: impl IntoIterator<Item = &'a String>) -> Vec<String> {
     let mut seen = vec![folded(right)];
     let mut kept = Vec::new();
     for answer in wrong {
-        let key = folded(&answer);
+        let key = folded(answer);
         if !seen.contains(&key) {
             seen.push(key);
-            kept.push(answer);
+            kept.push(answer.clone());
         }
     }
     kept
 }
 
-/// Whether a question asks for what was `asked` before: it has the right answer or the explanation of one of those.
-pub(super) fn repeats(asked: &[QuizQuestion], right: &str, explanation: &str) -> bool {
-    let (right, explanation) = (folded(right), folded(explanation));
-    asked
-        .iter()
-        .any(|other| folded(right_answer(other)) == right || folded(&other.explanation) == explanation)
-}
-
-/// The right answer of a question that has one.
-pub(super) fn right_answer(question: &QuizQuestion) -> &str {
-    let place = question.correct_answers.first();
-    let answer = place.and_then(|&place| question.options.get(place as usize));
-    answer.map_or("", String::as_str)
-}
-
 impl Asker<'_> {
-    /// A question that the text answers. It repeats none of those that were `asked`, which it names to the model.
-    pub(super) async fn question(
+    /// A question about each of the texts, and further ones about the example where those are too few. Each serves one of so
+    /// many `objectives` of the lesson.
+    pub(super) async fn quiz(
         &self,
-        number: u32,
-        topic: &str,
-        text: &str,
-        objective: u32,
-        asked: &[QuizQuestion],
-    ) -> Result<QuizQuestion, PipelineError> {
+        texts: &[Taught<'_>],
+        example: Taught<'_>,
+        objectives: u32,
+    ) -> Result<Vec<QuizQuestion>, PipelineError> {
+        let first = texts
+            .iter()
+            .zip(1u32..)
+            .map(|(&taught, number)| self.question(format!("lessons.quiz-{number}"), taught, &[], false));
+        let first = try_join_all(first).await?;
+        let mut texts = texts.to_vec();
+        let mut quiz: Vec<Quiz> = Vec::new();
+        for ((question, &taught), number) in first.into_iter().zip(&texts).zip(1u32..) {
+            // They were asked for at once, and texts of one lesson overlap.
+            let question = if question.repeats_one_of(&quiz) {
+                let phase = format!("lessons.quiz-{number}-other");
+                self.question(phase, taught, &quiz, false).await?
+            } else {
+                question
+            };
+            quiz.push(question);
+        }
+        while quiz.len() < limits::QUIZ_QUESTIONS.min {
+            let phase = format!("lessons.quiz-{}-other", quiz.len() + 1);
+            quiz.push(self.question(phase, example, &quiz, false).await?);
+            texts.push(example);
+        }
+        for (place, &taught) in texts.iter().enumerate() {
+            if !quiz[place].is_clear() {
+                quiz[place] = self.clear(&quiz, place, taught).await?;
+            }
+        }
+        let questions = quiz.into_iter().zip(0u32..);
+        Ok(questions
+            .map(|(question, place)| self.shuffled(question, place % objectives))
+            .collect())
+    }
+
+    /// The question at a place of the quiz with enough wrong answers. What answers another question of the lesson is
+    /// wrong here, unless it means the same as the right answer; the most different come first.
+    async fn clear(&self, quiz: &[Quiz], place: usize, taught: Taught<'_>) -> Result<Quiz, PipelineError> {
+        let mut question = quiz[place].clone();
+        let others: Vec<Quiz> = [&quiz[..place], &quiz[place + 1..]].concat();
+        let lent = question.foreign_answers(&others);
+        let texts: Vec<String> = std::iter::once(&question.correct_answer)
+            .chain(&lent)
+            .cloned()
+            .collect();
+        let vectors = embed(self.run, &texts).await?;
+        let mut vectors = vectors.iter();
+        let right = vectors.next().map_or(&[][..], Vec::as_slice);
+        let mut lent: Vec<(f32, String)> = vectors.map(|vector| cosine(vector, right)).zip(lent).collect();
+        lent.retain(|(likeness, _)| *likeness < self.run.calibration().duplicate_threshold);
+        lent.sort_by(|a, b| a.0.total_cmp(&b.0));
+        question.wrong_answers = distinct_answers(&question.correct_answer, &question.wrong_answers);
+        question
+            .wrong_answers
+            .extend(lent.into_iter().map(|(_, answer)| answer));
+        question.wrong_answers.truncate(FEWEST_WRONG_ANSWERS);
+        if question.is_clear() {
+            return Ok(question);
+        }
+        let phase = format!("lessons.quiz-{}-clear", place + 1);
+        self.question(phase, taught, &others, true).await
+    }
+
+    /// A question that the text answers. It repeats none of those that were `asked`, which it names to the model. If it
+    /// `must_be_clear`, it has enough wrong answers.
+    async fn question(
+        &self,
+        phase: String,
+        taught: Taught<'_>,
+        asked: &[Quiz],
+        must_be_clear: bool,
+    ) -> Result<Quiz, PipelineError> {
         let pieces = self.pieces;
         let shape = object([
             ("question", pieces.question(25, 130)),
@@ -72,46 +159,45 @@ impl Asker<'_> {
             ("explanation", pieces.sentences_of(1, 1, 35, 190)),
         ]);
         let check: Check<'_> = Box::new(|value| {
-            let right = value["correct_answer"].as_str().unwrap_or_default();
-            let wrong = data::texts(&value["wrong_answers"]);
-            let enough = distinct_answers(right, wrong).len() >= FEWEST_WRONG_ANSWERS;
+            // Another shape is another rule's matter.
+            let question = Quiz::deserialize(value).unwrap_or_default();
             let message = "must be wrong, and differ from the correct answer and from each other";
             let unclear = Finding::new(Rule::QuizAnswers, Severity::Error, "wrong_answers", message);
-            let explanation = value["explanation"].as_str().unwrap_or_default();
             let message = "must ask for something else than the other questions of the lesson";
             let repeated = Finding::new(Rule::QuizAnswers, Severity::Error, "question", message);
-            let is_repeated = repeats(asked, right, explanation);
-            let found = [(!enough).then_some(unclear), is_repeated.then_some(repeated)];
+            let is_unclear = must_be_clear && !question.is_clear();
+            let found = [
+                is_unclear.then_some(unclear),
+                question.repeats_one_of(asked).then_some(repeated),
+            ];
             found.into_iter().flatten().collect()
         });
         let others: Vec<&String> = asked.iter().map(|question| &question.question).collect();
-        let phase = match asked {
-            [] => format!("lessons.quiz-{number}"),
-            _ => format!("lessons.quiz-{number}-other"),
-        };
-        let data = vars! { topic, text, asked => others };
-        let answer: Quiz = match self.piece(&phase, "small_quiz", data, shape, Some(check)).await {
-            Ok(answer) => answer,
+        let data = vars! { topic => taught.topic, text => taught.text, asked => others };
+        match self.piece(&phase, "small_quiz", data, shape, Some(check)).await {
             // Small models cannot always tell wrong from right; the lesson's own topics always make a question.
-            Err(PipelineError::Unusable { .. }) => self.question_on_topics(topic),
-            Err(error) => return Err(error),
-        };
-        let mut options = distinct_answers(&answer.correct_answer, answer.wrong_answers);
+            Err(PipelineError::Unusable { .. }) => Ok(self.question_on_topics(taught.topic)),
+            answer => answer,
+        }
+    }
+
+    /// The question as a learner sees it. The model always says the right answer first; the program decides where it stands.
+    fn shuffled(&self, question: Quiz, objective: u32) -> QuizQuestion {
+        let mut options = distinct_answers(&question.correct_answer, &question.wrong_answers);
         options.truncate(USED_WRONG_ANSWERS);
-        // The model always says the right answer first; the program decides where it stands.
         let place = self
             .run
-            .seed_for(&format!("{} {}", self.lesson_number, answer.question));
+            .seed_for(&format!("{} {}", self.lesson_number, question.question));
         let place = usize::try_from(place % (options.len() as u64 + 1)).unwrap_or(0);
-        options.insert(place, answer.correct_answer);
-        Ok(QuizQuestion {
+        options.insert(place, question.correct_answer);
+        QuizQuestion {
             question_type: QuestionType::SingleChoice,
-            question: answer.question,
+            question: question.question,
             options,
             correct_answers: vec![u32::try_from(place).unwrap_or(0)],
-            explanation: answer.explanation,
+            explanation: question.explanation,
             objective,
-        })
+        }
     }
 
     /// Which of these topics belongs to the lesson? The others belong to other lessons.
@@ -140,26 +226,45 @@ impl Asker<'_> {
 mod tests {
     use super::*;
 
+    fn quiz(question: &str, right: &str, wrong: &[&str], explanation: &str) -> Quiz {
+        Quiz {
+            question: question.to_owned(),
+            correct_answer: right.to_owned(),
+            wrong_answers: wrong.iter().map(|&answer| answer.to_owned()).collect(),
+            explanation: explanation.to_owned(),
+        }
+    }
+
     #[test]
     fn questions_repeat_each_other_by_answer_or_explanation() {
-        let asked = [QuizQuestion {
-            question_type: QuestionType::SingleChoice,
-            question: "What does GROUP BY do?".to_owned(),
-            options: vec!["It sorts.".to_owned(), "It makes groups.".to_owned()],
-            correct_answers: vec![1],
-            explanation: "Rows of one value form a group.".to_owned(),
-            objective: 0,
-        }];
+        let asked = [quiz(
+            "What does GROUP BY do?",
+            "It makes groups.",
+            &["It sorts."],
+            "Rows of one value form a group.",
+        )];
         let check = |right: &str, explanation: &str, expected: bool| {
-            assert_eq!(repeats(&asked, right, explanation), expected, "{right}");
+            let question = quiz("What else?", right, &[], explanation);
+            assert_eq!(question.repeats_one_of(&asked), expected, "{right}");
+            assert!(!question.repeats_one_of(&[]));
         };
         check("it makes groups", "Another reason.", true);
         check("It forms groups.", "Rows of one value form a group.", true);
         check("It sorts.", "Another reason.", false);
-        assert!(!repeats(
-            &[],
-            "It makes groups.",
-            "Rows of one value form a group."
-        ));
+    }
+
+    #[test]
+    fn answers_of_other_questions_can_be_lent() {
+        let asked = quiz(
+            "What makes groups?",
+            "GROUP BY",
+            &["group by", "WHERE"],
+            "It groups.",
+        );
+        assert!(!asked.is_clear());
+        let others =
+            ["Where", "ORDER BY", "Group By", "order by", "JOIN"].map(|right| quiz("?", right, &[], ""));
+        assert_eq!(asked.foreign_answers(&others), ["ORDER BY", "JOIN"]);
+        assert!(quiz("?", "GROUP BY", &["WHERE", "JOIN"], "").is_clear());
     }
 }

@@ -39,26 +39,17 @@ fn without_repeats(objectives: impl IntoIterator<Item = String>) -> Vec<String> 
 
 /// Key topics used a lesson, of those asked for.
 const USED_TOPICS: usize = 3;
-
-/// The objectives that no lesson before has, at least one: a lesson may have one alone (data model 2.1), and the same one
-/// twice says that a course repeats itself.
-pub(super) fn choose_objectives(objectives: Vec<String>, used: &mut Vec<String>) -> Vec<String> {
-    let mut chosen: Vec<String> = Vec::new();
-    for objective in &objectives {
-        let key = objective_key(objective);
-        if !used.contains(&key) {
-            used.push(key);
-            chosen.push(objective.clone());
-        }
-    }
-    if chosen.is_empty() {
-        chosen.extend(objectives.into_iter().next());
-    }
-    chosen
+/// What the lessons before have already.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// Their key topics, folded.
+    pub(super) topics: Vec<String>,
+    /// Their objectives.
+    pub(super) objectives: Vec<String>,
 }
 
 /// An objective without what makes no difference: `Identify the bees` is `Identify bees`.
-pub(super) fn objective_key(objective: &str) -> String {
+fn objective_key(objective: &str) -> String {
     let folded = folded(objective);
     let words = folded
         .split(' ')
@@ -131,20 +122,5 @@ mod tests {
                 "Label the results of a query.",
             ],
         );
-    }
-
-    #[test]
-    fn objectives_are_said_once() {
-        let mut used = Vec::new();
-        let mut check = |objectives: &[&str], expected: &[&str]| {
-            let objectives = objectives.iter().map(|&text| text.to_owned()).collect();
-            assert_eq!(choose_objectives(objectives, &mut used), expected);
-        };
-        check(
-            &["Identify bees.", "Open the hive."],
-            &["Identify bees.", "Open the hive."],
-        );
-        check(&["Identify the bees.", "Close a hive."], &["Close a hive."]);
-        check(&["Open a hive.", "Identify bees."], &["Open a hive."]);
     }
 }

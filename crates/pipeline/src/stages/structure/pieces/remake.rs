@@ -6,7 +6,8 @@ use domain::analysis::{AnalysisResult, DifficultyProgression, Importance, Sectio
 use domain::structure::{CourseStructure, Section, hours};
 use tokio::sync::oneshot;
 
-use super::{Titled, TopicChain, body, objective_key, titles};
+use super::chosen::Taken;
+use super::{Titled, TopicChain, body, titles};
 use crate::context::Run;
 use crate::error::PipelineError;
 use crate::wording::folded;
@@ -35,11 +36,11 @@ pub(in super::super) async fn section(
         .chain(present.lessons.iter().map(|lesson| lesson.lesson_title.clone()))
         .collect();
     let objectives = lessons().flat_map(|lesson| &lesson.lesson_objectives);
-    let topics: Vec<String> = lessons()
-        .flat_map(|lesson| &lesson.key_topics)
-        .map(|topic| folded(topic))
-        .chain(objectives.map(|objective| objective_key(objective)))
-        .collect();
+    let topics = lessons().flat_map(|lesson| &lesson.key_topics);
+    let taken_before = Taken {
+        topics: topics.map(|topic| folded(topic)).collect(),
+        objectives: objectives.cloned().collect(),
+    };
     let lessons_before = others
         .iter()
         .filter(|section| section.section_number < present.section_number)
@@ -67,12 +68,16 @@ pub(in super::super) async fn section(
     let (before, topics_before) = oneshot::channel();
     let (after, _topics_after) = oneshot::channel();
     // Nobody can have hung up yet.
-    let _ = before.send(topics);
+    let _ = before.send(taken_before);
     let chain = TopicChain {
         before: topics_before,
         after,
     };
-    body(run, titled, chain).await
+    let all_titles: Vec<String> = lessons()
+        .map(|lesson| lesson.lesson_title.clone())
+        .chain(titled.lesson_titles.iter().cloned())
+        .collect();
+    body(run, titled, &all_titles, chain).await
 }
 
 /// The plan of a section as it stands now: its author may have edited it since the analysis, and moved it.
