@@ -10,10 +10,16 @@ use serde_json::{Map, Value};
 
 use super::error::{ApiError, ErrorCode, FieldError};
 
-/// The pattern of a text that is more than blanks and NULs, none of which count in its length (see [`domain::limits::text_length`]).
-pub(crate) const WRITTEN: &str = r"[^\s\x00]";
-/// The pattern of a learning outcome: as much as [`limits::INPUT_OUTCOME`] asks for, blanks around it and NULs not counted.
-pub(crate) const WRITTEN_OUTCOME: &str = r"[^\s\x00](\x00*[^\x00]){8}\x00*[^\s\x00]";
+/// The pattern of a text that is more than blanks and NULs: those alone have no length (see [`domain::limits::text_length`]).
+/// `\s` of ECMA-262, which JSON Schema goes by, lacks the blank U+0085.
+pub(crate) const WRITTEN: &str = r"[^\s\x00\x85]";
+/// The pattern of a learning outcome: the ten characters that [`limits::INPUT_OUTCOME`] asks for, NULs not counted, from the first
+/// to the last that is no blank.
+pub(crate) const WRITTEN_OUTCOME: &str = r"[^\s\x00\x85](\x00*[^\x00]){8}\x00*[^\s\x00\x85]";
+const _: () = assert!(
+    limits::INPUT_OUTCOME.min == 10,
+    "the pattern of outcomes counts ten"
+);
 
 /// Gives every integer that has no upper bound of its own the one of its type, so that a schema takes what the type takes.
 pub(crate) fn bound_integers(schema: &mut Value) {
@@ -392,7 +398,7 @@ mod tests {
 
     #[test]
     fn texts_are_as_long_as_the_domain_counts_them() {
-        for text in ["", " ", "\0", "\0 \0", "a", "\u{3000}"] {
+        for text in ["", " ", "\0", "\0 \0", "a", "\u{3000}", "\u{85}", "\u{85}\0"] {
             let expected: &[_] = match limits::text_length(text) {
                 0 => &[("note", "must not be empty")],
                 _ => &[],
@@ -406,6 +412,7 @@ mod tests {
             "\0\0\0\0\0\0\0\0\0\0",
             "пиши\nтесты",
             " Схема   ",
+            "\u{85}write it\u{85}",
         ] {
             let message = format!(
                 "must have at least 10 characters, without blanks around it, not {}",
