@@ -36,6 +36,7 @@ statements! {
         on conflict (course_id, lesson_number) do update set generation_id = excluded.generation_id,
             status = excluded.status, content = excluded.content, quality = excluded.quality,
             word_count = excluded.word_count, stale_since = null, stale_reason = null";
+    LOCK_DOCUMENTS = "select from documents where course_id = $1 order by id for key share";
     REVISE_LESSON = "update lesson_contents set content = $4, quality = $5, word_count = $6
         where course_id = $1 and lesson_number = $2 and updated_at = $3";
     MARK_LOST = "update lesson_contents l set stale_since = now(), stale_reason = 'source_removed'
@@ -194,8 +195,13 @@ pub async fn revise_lesson(
     read: &StoredLesson,
     content: &LessonContent,
 ) -> Result<bool, StoreError> {
-    queue::fence(tx, lease).await?;
+    queue::note_progress(tx, lease).await?;
     let text = to_json(content, "lesson content")?;
+    // Before the lesson, as whoever removes or replaces a document does.
+    sqlx::query(LOCK_DOCUMENTS)
+        .bind(job.course_id.as_uuid())
+        .execute(tx.connection())
+        .await?;
     let revised = sqlx::query(REVISE_LESSON)
         .bind(job.course_id.as_uuid())
         .bind(read.lesson_number.cast_signed())
