@@ -107,7 +107,7 @@ const fn algorithm(language: Language) -> Option<Algorithm> {
 }
 
 /// Words without a meaning of their own in English and Russian; other languages keep all.
-fn is_function_word(word: &str) -> bool {
+pub fn is_function_word(word: &str) -> bool {
     const FUNCTION_WORDS: &[&str] = &[
         "a",
         "an",

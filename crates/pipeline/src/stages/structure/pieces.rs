@@ -27,8 +27,10 @@ use self::chosen::{Taken, choose_outcomes, choose_topics};
 use super::{Metadata, announce, course_title, with_demanded_outcomes};
 use crate::attempts::Patience;
 use crate::context::Run;
+use crate::distinct::Subjects;
 use crate::engine::Question;
 use crate::error::PipelineError;
+use crate::objectives::Said;
 use crate::schema::{Pieces, list, object};
 use crate::vars::vars;
 use crate::wording::{folded, in_title_case};
@@ -383,21 +385,16 @@ fn with_own_objectives(run: &Run, plans: &[SectionPlan]) -> Vec<SectionPlan> {
             None => plan.key_topics.clone(),
         })
         .collect();
-    let mut taken = Vec::new();
-    let chosen = plans.iter().zip(&lessons).map(|(plan, own)| {
-        let others = || lessons.iter().filter(|other| *other != own);
-        let fit = |objective: &String| {
-            distinct::fits(objective, own, others(), &run.inputs().title, run.language())
-        };
-        SectionPlan {
-            learning_objectives: objectives::choose(
-                &plan.learning_objectives,
-                fit,
-                &mut taken,
-                run.language(),
-            ),
-            ..plan.clone()
-        }
+    let subjects = Subjects::new(&lessons, &run.inputs().title, run.language());
+    let mut said = Said::default();
+    let chosen = plans.iter().enumerate().map(|(place, plan)| SectionPlan {
+        learning_objectives: objectives::choose(
+            &plan.learning_objectives,
+            |subject| subjects.fits(subject, place),
+            &mut said,
+            run.language(),
+        ),
+        ..plan.clone()
     });
     chosen.collect()
 }
@@ -456,23 +453,27 @@ async fn body(
     let (description, plans) = tokio::try_join!(description, plans)?;
     // Gone only if the section before has failed, and then this one is about to be dropped.
     let mut taken = topics.before.await.unwrap_or_default();
+    let of_lesson = |title: &String| {
+        let index = titled.lesson_titles.iter().position(|own| own == title);
+        let parts = index.map_or(&[][..], |index| titled.parts_of(index));
+        std::iter::once(title).chain(parts).cloned().collect::<Vec<_>>()
+    };
+    let known: Vec<Vec<String>> = lessons.iter().map(of_lesson).collect();
+    let subjects = Subjects::new(&known, &run.inputs().title, run.language());
     let mut drafts = Vec::new();
     for ((index, title), plan) in titled.lesson_titles.iter().enumerate().zip(plans) {
         // What stands in the documents comes before what the model would add.
         let candidates: Vec<String> = titled.topics_of(index).chain(plan.key_topics).collect();
         let chosen = choose_topics(&candidates, title, &mut taken.topics);
-        let others: Vec<Vec<String>> = lessons
+        let place = lessons
             .iter()
-            .filter(|other| *other != title)
-            .map(|other| vec![other.clone()])
-            .collect();
-        let own = std::slice::from_ref(title);
-        let (course, language) = (&run.inputs().title, run.language());
+            .position(|lesson| lesson == title)
+            .unwrap_or(lessons.len());
         let objectives = objectives::choose(
             &plan.lesson_objectives,
-            |objective| distinct::fits(objective, own, &others, course, language),
+            |subject| subjects.fits(subject, place),
             &mut taken.objectives,
-            language,
+            run.language(),
         );
         drafts.push((title.clone(), objectives, chosen));
     }

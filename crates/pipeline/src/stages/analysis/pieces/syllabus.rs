@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::{AreaPlan, Effort, NamedPlan, answer_of, question, sections_of};
 use crate::context::Run;
+use crate::distinct::Subjects;
 use crate::engine::Question;
 use crate::error::PipelineError;
 use crate::schema::{Pieces, list, object};
@@ -147,16 +148,14 @@ pub(super) fn named(
         .chain([&run.inputs().title])
         .map(|title| folded(title))
         .collect();
+    let course = &run.inputs().title;
+    let subjects = Subjects::new(sections, course, run.language());
     plans
         .into_iter()
         .zip(sections)
         .enumerate()
         .map(|(number, (NamedPlan { section_title, plan }, lessons))| {
-            let course = &run.inputs().title;
-            let fits = |name: &String| {
-                let others = sections.iter().filter(|other| *other != lessons);
-                distinct::fits(name, lessons, others, course, run.language())
-            };
+            let fits = |name: &String| subjects.fits(name, number);
             let own = Some(in_case(&section_title, run.language())).filter(|title| {
                 let is_general = distinct::is_generic(title) || distinct::opens(title);
                 let may_be_general = number == 0;

@@ -1,8 +1,10 @@
 //! The quiz of a lesson by a small model: one question at a time, about a text that the learner has read.
 
+use domain::language::Language;
 use domain::lesson::{QuestionType, QuizQuestion};
 use domain::limits;
 use domain::validation::{Finding, Rule, Severity};
+use domain::wording::stems;
 use futures::future::try_join_all;
 use serde::Deserialize;
 
@@ -55,6 +57,24 @@ impl Quiz {
         let right = others.iter().map(|other| &other.correct_answer);
         let all = distinct_answers(&self.correct_answer, own.iter().chain(right));
         all.into_iter().skip(own.len()).collect()
+    }
+
+    /// The question with the answers of others that are `lent` to it, each with its likeness to the right one; the most
+    /// different come first. What the `text` says can be right here too, and is not lent. `None` if there are too few.
+    fn with_lent(&self, mut lent: Vec<(f32, String)>, text: &str, language: Language) -> Option<Self> {
+        let said = stems(text, language);
+        lent.retain(|(_, answer)| {
+            let words = stems(answer, language);
+            words.intersection(&said).count() * 2 <= words.len()
+        });
+        lent.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut clear = self.clone();
+        clear.wrong_answers = distinct_answers(&self.correct_answer, &self.wrong_answers);
+        clear
+            .wrong_answers
+            .extend(lent.into_iter().map(|(_, answer)| answer));
+        clear.wrong_answers.truncate(FEWEST_WRONG_ANSWERS);
+        clear.is_clear().then_some(clear)
     }
 }
 
@@ -114,10 +134,9 @@ impl Asker<'_> {
             .collect())
     }
 
-    /// The question at a place of the quiz with enough wrong answers. What answers another question of the lesson is
-    /// wrong here, unless it means the same as the right answer; the most different come first.
+    /// The question at a place of the quiz with enough wrong answers: those of other questions, or else it is asked again.
     async fn clear(&self, quiz: &[Quiz], place: usize, taught: Taught<'_>) -> Result<Quiz, PipelineError> {
-        let mut question = quiz[place].clone();
+        let question = &quiz[place];
         let others: Vec<Quiz> = [&quiz[..place], &quiz[place + 1..]].concat();
         let lent = question.foreign_answers(&others);
         let texts: Vec<String> = std::iter::once(&question.correct_answer)
@@ -127,16 +146,11 @@ impl Asker<'_> {
         let vectors = embed(self.run, &texts).await?;
         let mut vectors = vectors.iter();
         let right = vectors.next().map_or(&[][..], Vec::as_slice);
-        let mut lent: Vec<(f32, String)> = vectors.map(|vector| cosine(vector, right)).zip(lent).collect();
-        lent.retain(|(likeness, _)| *likeness < self.run.calibration().duplicate_threshold);
-        lent.sort_by(|a, b| a.0.total_cmp(&b.0));
-        question.wrong_answers = distinct_answers(&question.correct_answer, &question.wrong_answers);
-        question
-            .wrong_answers
-            .extend(lent.into_iter().map(|(_, answer)| answer));
-        question.wrong_answers.truncate(FEWEST_WRONG_ANSWERS);
-        if question.is_clear() {
-            return Ok(question);
+        let lent = vectors.map(|vector| cosine(vector, right)).zip(lent);
+        let threshold = self.run.calibration().duplicate_threshold;
+        let lent = lent.filter(|(likeness, _)| *likeness < threshold).collect();
+        if let Some(clear) = question.with_lent(lent, taught.text, self.run.language()) {
+            return Ok(clear);
         }
         let phase = format!("lessons.quiz-{}-clear", place + 1);
         self.question(phase, taught, &others, true).await
@@ -266,5 +280,23 @@ mod tests {
             ["Where", "ORDER BY", "Group By", "order by", "JOIN"].map(|right| quiz("?", right, &[], ""));
         assert_eq!(asked.foreign_answers(&others), ["ORDER BY", "JOIN"]);
         assert!(quiz("?", "GROUP BY", &["WHERE", "JOIN"], "").is_clear());
+        let text = "GROUP BY makes groups of rows. COUNT counts the rows of a group.";
+        let check = |lent: &[(f32, &str)], expected: Option<[&str; 2]>| {
+            let lent = lent
+                .iter()
+                .map(|&(likeness, answer)| (likeness, answer.to_owned()))
+                .collect();
+            let clear = asked.with_lent(lent, text, Language::English);
+            assert_eq!(
+                clear.map(|clear| clear.wrong_answers),
+                expected.map(|own| own.map(str::to_owned).to_vec())
+            );
+        };
+        check(&[(0.8, "ORDER BY"), (0.7, "JOIN")], Some(["WHERE", "JOIN"]));
+        check(
+            &[(0.8, "ORDER BY"), (0.7, "Counting rows")],
+            Some(["WHERE", "ORDER BY"]),
+        );
+        check(&[(0.7, "Counting rows")], None);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use domain::limits;
 
+use crate::objectives::Said;
 use crate::wording::folded;
 
 /// The outcomes of a course, of those that the model proposed. A model that says one again and again has none to offer:
@@ -45,7 +46,7 @@ pub(super) struct Taken {
     /// Their key topics, folded.
     pub(super) topics: Vec<String>,
     /// Their objectives.
-    pub(super) objectives: Vec<String>,
+    pub(super) objectives: Said,
 }
 
 /// An objective without what makes no difference: `Identify the bees` is `Identify bees`.

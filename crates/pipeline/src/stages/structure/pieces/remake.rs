@@ -10,6 +10,7 @@ use super::chosen::Taken;
 use super::{Titled, TopicChain, body, titles};
 use crate::context::Run;
 use crate::error::PipelineError;
+use crate::objectives::Said;
 use crate::wording::folded;
 
 /// Makes one section of a finished course anew. It keeps its title, its objectives and its number of lessons: a small
@@ -37,10 +38,13 @@ pub(in super::super) async fn section(
         .collect();
     let objectives = lessons().flat_map(|lesson| &lesson.lesson_objectives);
     let topics = lessons().flat_map(|lesson| &lesson.key_topics);
-    let taken_before = Taken {
+    let mut taken_before = Taken {
         topics: topics.map(|topic| folded(topic)).collect(),
-        objectives: objectives.cloned().collect(),
+        objectives: Said::default(),
     };
+    for objective in objectives {
+        taken_before.objectives.note(objective, run.language());
+    }
     let lessons_before = others
         .iter()
         .filter(|section| section.section_number < present.section_number)
