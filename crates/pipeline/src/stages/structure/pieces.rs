@@ -5,6 +5,7 @@
 
 mod along;
 mod chosen;
+mod exercises;
 pub(super) mod remake;
 
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use domain::analysis::{AnalysisResult, SectionPlan};
 use domain::language::Language;
 use domain::limits;
 use domain::stage::Stage;
-use domain::structure::{AssessmentStrategy, Exercise, ExerciseType, Lesson, Section};
+use domain::structure::{AssessmentStrategy, Lesson, Section};
 use llm::route::Work;
 use minijinja::Value;
 use serde::Deserialize;
@@ -71,17 +72,6 @@ struct Titles {
 struct LessonPlan {
     lesson_objectives: Vec<String>,
     key_topics: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Exercises {
-    exercises: Vec<ExerciseText>,
-}
-
-#[derive(Deserialize)]
-struct ExerciseText {
-    exercise_title: String,
-    exercise_description: String,
 }
 
 /// A section whose lessons have titles but no plan yet.
@@ -483,7 +473,7 @@ async fn body(
             let number = number_of(index);
             let minutes = titled.minutes;
             async move {
-                let exercises = exercises(run, number, &title, &topics).await?;
+                let exercises = exercises::of_lesson(run, number, &title, &topics).await?;
                 Ok::<_, PipelineError>(Lesson {
                     lesson_number: number,
                     lesson_title: title,
@@ -504,68 +494,6 @@ async fn body(
         estimated_duration_minutes: 0,
         lessons,
     })
-}
-
-async fn exercises(
-    run: &Run,
-    lesson_number: u32,
-    title: &str,
-    topics: &[String],
-) -> Result<Vec<Exercise>, PipelineError> {
-    let pieces = Pieces::new(run.language());
-    let types = exercise_types(lesson_number);
-    let types_data: Vec<Value> = types
-        .iter()
-        .zip(topics.iter().cycle())
-        .map(|(&kind, topic)| vars! { label => data::exercise_label(kind), topic })
-        .collect();
-    let context = vars! {
-        course => data::course(run),
-        lesson => vars! { title, topics },
-        types => types_data,
-    };
-    let item = object([
-        ("exercise_title", pieces.phrase(10, 60)),
-        // One sentence: the text of the lesson has the steps.
-        ("exercise_description", pieces.sentences_of(1, 1, 60, 180)),
-    ]);
-    let shape = object([("exercises", list(item, types.len()))]);
-    let answer: Exercises = piece(
-        run,
-        Work::Section,
-        "sections.exercises",
-        lesson_number,
-        "small_exercises",
-        &context,
-        shape,
-    )
-    .await?;
-    Ok(answer
-        .exercises
-        .into_iter()
-        .zip(types)
-        .map(|(text, exercise_type)| Exercise {
-            exercise_type,
-            exercise_title: text.exercise_title,
-            exercise_description: text.exercise_description,
-        })
-        .collect())
-}
-
-/// Three different types a lesson, another mix from lesson to lesson; every lesson has something to do.
-fn exercise_types(lesson_number: u32) -> [ExerciseType; 3] {
-    const TALKING: [ExerciseType; 3] = [
-        ExerciseType::CaseStudy,
-        ExerciseType::Discussion,
-        ExerciseType::Simulation,
-    ];
-    const LOOKING_BACK: [ExerciseType; 2] = [ExerciseType::SelfAssessment, ExerciseType::Reflection];
-    let number = lesson_number as usize;
-    [
-        ExerciseType::HandsOn,
-        TALKING[number % TALKING.len()],
-        LOOKING_BACK[number % LOOKING_BACK.len()],
-    ]
 }
 
 pub(super) async fn piece<T: DeserializeOwned>(
