@@ -38,11 +38,13 @@ struct Quiz {
 }
 
 impl Quiz {
-    /// Whether it asks for what one of the `others` asks for: it has its right answer or its explanation.
+    /// Whether it asks for what one of the `others` asks for: it has its words, its right answer or its explanation.
     fn repeats_one_of(&self, others: &[Self]) -> bool {
         let same = |one: &str, other: &str| folded(one) == folded(other);
         others.iter().any(|other| {
-            same(&self.correct_answer, &other.correct_answer) || same(&self.explanation, &other.explanation)
+            same(&self.question, &other.question)
+                || same(&self.correct_answer, &other.correct_answer)
+                || same(&self.explanation, &other.explanation)
         })
     }
 
@@ -250,21 +252,32 @@ mod tests {
     }
 
     #[test]
-    fn questions_repeat_each_other_by_answer_or_explanation() {
+    fn questions_repeat_each_other_by_words_answer_or_explanation() {
         let asked = [quiz(
             "What does GROUP BY do?",
             "It makes groups.",
             &["It sorts."],
             "Rows of one value form a group.",
         )];
-        let check = |right: &str, explanation: &str, expected: bool| {
-            let question = quiz("What else?", right, &[], explanation);
-            assert_eq!(question.repeats_one_of(&asked), expected, "{right}");
+        let check = |words: &str, right: &str, explanation: &str, expected: bool| {
+            let question = quiz(words, right, &[], explanation);
+            assert_eq!(question.repeats_one_of(&asked), expected, "{words} {right}");
             assert!(!question.repeats_one_of(&[]));
         };
-        check("it makes groups", "Another reason.", true);
-        check("It forms groups.", "Rows of one value form a group.", true);
-        check("It sorts.", "Another reason.", false);
+        check("What else?", "it makes groups", "Another reason.", true);
+        check(
+            "What else?",
+            "It forms groups.",
+            "Rows of one value form a group.",
+            true,
+        );
+        check(
+            "What does group by do?",
+            "It forms groups.",
+            "Another reason.",
+            true,
+        );
+        check("What else?", "It sorts.", "Another reason.", false);
     }
 
     #[test]
