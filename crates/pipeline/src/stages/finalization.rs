@@ -11,9 +11,10 @@ use domain::taxonomy::bloom_profile;
 use domain::validation::{
     Finding, near_duplicate_findings, outcome_coverage_findings, validate_lesson_content, validate_structure,
 };
+use store::lesson::StoredLesson;
 use store::model_call::{BatchTotals, list_totals};
 
-use super::content::tidy::{Read, tidy};
+use super::content::tidy::tidy_across;
 use super::content::{is_made_anew, lessons_in};
 use crate::context::Run;
 use crate::error::PipelineError;
@@ -87,29 +88,29 @@ async fn try_without_repeats(
     let (new, old): (Vec<_>, Vec<_>) = stored
         .into_iter()
         .partition(|lesson| anew.contains(&lesson.lesson_number));
-    let mut read = Read::default();
-    let mut lessons = Vec::new();
-    for lesson in old {
-        if let Some(content) = lesson.content {
-            tidy(&mut content.clone(), &mut read);
-            lessons.push((lesson.lesson_number, content));
-        }
-    }
-    for lesson in new {
-        let Some(content) = &lesson.content else {
-            continue;
-        };
-        let mut tidied = content.clone();
-        tidy(&mut tidied, &mut read);
+    let with_text = |lessons: Vec<StoredLesson>| -> Vec<_> {
+        let written = lessons.into_iter();
+        written
+            .filter_map(|lesson| lesson.content.clone().map(|content| (lesson, content)))
+            .collect()
+    };
+    let (old, mut drafts) = (with_text(old), with_text(new));
+    let mut texts: Vec<&mut LessonContent> = drafts.iter_mut().map(|(_, content)| content).collect();
+    tidy_across(old.iter().map(|(_, content)| content), &mut texts);
+    let kept = old.into_iter();
+    let mut lessons: Vec<_> = kept
+        .map(|(lesson, content)| (lesson.lesson_number, content))
+        .collect();
+    for (lesson, mut tidied) in drafts {
         tidied.word_count = tidied.count_words();
-        let is_changed = tidied != *content && tidied.word_count >= LEAST_WORDS;
+        let is_changed = lesson.content.as_ref() != Some(&tidied) && tidied.word_count >= LEAST_WORDS;
         if run.is_small() && is_changed {
             if !run.revise_lesson(&lesson, &tidied).await? {
                 return Ok(None);
             }
             lessons.push((lesson.lesson_number, tidied));
-        } else {
-            lessons.push((lesson.lesson_number, content.clone()));
+        } else if let Some(content) = lesson.content {
+            lessons.push((lesson.lesson_number, content));
         }
     }
     lessons.sort_by_key(|(number, _)| *number);

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use self::quiz::Taught;
-use super::tidy::{Read, sentences, tidy};
+use super::tidy::{sentences, tidy};
 use super::{Brief, Written};
 use crate::attempts::Patience;
 use crate::context::Run;
@@ -186,7 +186,7 @@ pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, Pipe
         quality: LessonQuality::default(),
         status: LessonStatus::Generating,
     };
-    tidy(&mut content, &mut Read::default());
+    tidy(&mut content);
     let mut shown = Sources::default();
     for of_topic in sources {
         shown.extend(of_topic);

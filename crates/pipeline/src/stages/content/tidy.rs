@@ -10,7 +10,7 @@ const REPEAT_FROM_WORDS: usize = 6;
 
 /// Sentences that were read before.
 #[derive(Debug, Default)]
-pub(crate) struct Read {
+struct Read {
     seen: HashSet<String>,
     /// Hints are opened by those who are stuck: what only a hint has said is still new in a text.
     hints: HashSet<String>,
@@ -19,7 +19,7 @@ pub(crate) struct Read {
 impl Read {
     /// The text without the sentences that were read before; all of its sentences count as read from now on.
     /// A text that would become empty stays as it is.
-    pub(crate) fn without_repeats(&mut self, text: &str) -> String {
+    fn without_repeats(&mut self, text: &str) -> String {
         let paragraphs: Vec<String> = text
             .split("\n\n")
             .map(|paragraph| {
@@ -93,8 +93,35 @@ pub(crate) fn sentences(line: &str) -> Vec<&str> {
     sentences
 }
 
-/// Removes repeated sentences from what a learner reads of a lesson. `read` may hold those of earlier lessons.
-pub(crate) fn tidy(content: &mut LessonContent, read: &mut Read) {
+/// Removes repeated sentences from what a learner reads of a lesson.
+pub(crate) fn tidy(content: &mut LessonContent) {
+    let mut read = Read::default();
+    tidy_texts(content, &mut read);
+    tidy_hints(content, &mut read);
+}
+
+/// Removes from the lessons that are `new`, in their order, what others say already: `old` lessons stay as they are. Hints
+/// give way to all texts, also to those of later lessons.
+pub(crate) fn tidy_across<'a>(
+    old: impl IntoIterator<Item = &'a LessonContent>,
+    new: &mut [&mut LessonContent],
+) {
+    let mut read = Read::default();
+    for content in old {
+        let mut content = content.clone();
+        tidy_texts(&mut content, &mut read);
+        tidy_hints(&mut content, &mut read);
+    }
+    for content in new.iter_mut() {
+        tidy_texts(content, &mut read);
+    }
+    for content in new {
+        tidy_hints(content, &mut read);
+    }
+}
+
+/// Removes sentences from the texts of a lesson that `read` holds.
+fn tidy_texts(content: &mut LessonContent, read: &mut Read) {
     content.introduction = read.without_repeats(&content.introduction);
     for block in &mut content.blocks {
         block.body = read.without_repeats(&block.body);
@@ -103,6 +130,10 @@ pub(crate) fn tidy(content: &mut LessonContent, read: &mut Read) {
         example.body = read.without_repeats(&example.body);
     }
     content.summary = read.without_repeats(&content.summary);
+}
+
+/// Removes the hints of a lesson that say only what the texts and other hints in `read` say.
+fn tidy_hints(content: &mut LessonContent, read: &mut Read) {
     for exercise in &mut content.exercises {
         exercise.hints.retain(|hint| read.is_new_hint(hint));
     }
@@ -110,6 +141,9 @@ pub(crate) fn tidy(content: &mut LessonContent, read: &mut Read) {
 
 #[cfg(test)]
 mod tests {
+    use domain::lesson::{LessonQuality, LessonStatus, WorkedExercise};
+    use domain::structure::ExerciseType;
+
     use super::*;
 
     #[test]
@@ -138,6 +172,40 @@ mod tests {
         assert!(read.is_new_hint(&format!("{once} {hint}")));
         assert!(!read.is_new_hint(hint));
         assert_eq!(read.without_repeats(hint), hint, "a hint is no part of the text");
+    }
+
+    #[test]
+    fn hints_give_way_to_texts_of_later_lessons() {
+        let lesson = |introduction: &str, hint: &str| LessonContent {
+            introduction: introduction.to_owned(),
+            blocks: Vec::new(),
+            examples: Vec::new(),
+            exercises: vec![WorkedExercise {
+                exercise_type: ExerciseType::HandsOn,
+                title: String::new(),
+                instructions: String::new(),
+                hints: vec![hint.to_owned()],
+                solution: String::new(),
+            }],
+            quiz: Vec::new(),
+            summary: String::new(),
+            further_reading: Vec::new(),
+            word_count: 0,
+            quality: LessonQuality::default(),
+            status: LessonStatus::Completed,
+        };
+        let water = "Bees need clean water in every season of the year.";
+        let shade = "A hive in the shade wakes up later than others do.";
+        let (own, frame) = ("Look for a brook near the hive.", "Lift one frame at a time.");
+        let old = lesson(shade, own);
+        let mut first = lesson("A first text about the life of bees.", water);
+        let mut second = lesson(&format!("{water} {shade}"), own);
+        let mut third = lesson("A third text about the life of bees.", frame);
+        tidy_across([&old], &mut [&mut first, &mut second, &mut third]);
+        assert!(first.exercises[0].hints.is_empty());
+        assert_eq!(second.introduction, water);
+        assert!(second.exercises[0].hints.is_empty());
+        assert_eq!(third.exercises[0].hints, [frame]);
     }
 
     #[test]
