@@ -202,6 +202,7 @@ impl Failure {
             | ProviderError::Empty
             | ProviderError::BrokenStream { .. }
             | ProviderError::Rejected { .. }
+            | ProviderError::Filtered { .. }
             | ProviderError::BreakerOpen { .. }
             | ProviderError::Cancelled => return self,
         };

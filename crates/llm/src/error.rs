@@ -41,6 +41,10 @@ pub enum ProviderError {
     /// The provider rejects the request (HTTP 400, 413, 422).
     #[error("the provider rejected the request (status {status}): {message}")]
     Rejected { status: u16, message: String },
+    /// The provider's filter, or the model itself, declines this very content: another model may take it, and other
+    /// pieces of the course are not concerned.
+    #[error("the content was declined: {message}")]
+    Filtered { message: String },
     /// The circuit breaker of this model is open.
     #[error("the model is not called for now, it failed too often; next try in {} s", retry_in.as_secs())]
     BreakerOpen { retry_in: Duration },
@@ -66,6 +70,7 @@ impl ProviderError {
             | Self::NoCredit { .. }
             | Self::UnknownModel { .. }
             | Self::Rejected { .. }
+            | Self::Filtered { .. }
             | Self::BreakerOpen { .. }
             | Self::Cancelled
             | Self::Setup(_) => false,
@@ -94,6 +99,7 @@ impl ProviderError {
             Self::NoCredit { .. } => "no_credit",
             Self::UnknownModel { .. } => "unknown_model",
             Self::Rejected { .. } => "rejected",
+            Self::Filtered { .. } => "filtered",
             Self::BreakerOpen { .. } => "breaker_open",
             Self::Cancelled => "cancelled",
             Self::Setup(_) => "setup",
@@ -115,6 +121,7 @@ impl ProviderError {
             | Self::UnknownModel { .. }
             | Self::Rejected { .. }
             | Self::Setup(_) => ErrorKind::Setup,
+            Self::Filtered { .. } => ErrorKind::Model,
             Self::Cancelled => ErrorKind::Cancelled,
         }
     }

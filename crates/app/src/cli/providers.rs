@@ -145,6 +145,7 @@ pub(super) fn diagnosis(provider: &ProviderConfig, model: &str, error: &Provider
         | ProviderError::Empty
         | ProviderError::BrokenStream { .. }
         | ProviderError::Rejected { .. }
+        | ProviderError::Filtered { .. }
         | ProviderError::BreakerOpen { .. }
         | ProviderError::Cancelled
         | ProviderError::Setup(_) => error.to_string(),

@@ -264,6 +264,7 @@ fn failure(request: &Request, error: ProviderError) -> Result<HttpResponse, io::
         ProviderError::Unauthorized { status, message } | ProviderError::Rejected { status, message } => {
             (status, None, message)
         }
+        ProviderError::Filtered { message } => (400, None, message),
         ProviderError::NoCredit { message } => (402, None, message),
         ProviderError::UnknownModel { message, .. } => (404, None, message),
         ProviderError::Empty => {
