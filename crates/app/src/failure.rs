@@ -162,13 +162,21 @@ impl From<PipelineError> for Failure {
     fn from(error: PipelineError) -> Self {
         let mut failure = Self::of(error.kind(), &error);
         if let PipelineError::Call { cause, .. } = &error {
-            let cause = match &**cause {
-                CallError::Refused { cause, .. } | CallError::Exhausted { cause, .. } => Some(cause),
-                CallError::TooLong { .. } | CallError::Cancelled => None,
+            failure = match &**cause {
+                CallError::Refused { cause, .. } | CallError::Stopped { cause, .. } => {
+                    failure.for_provider(cause)
+                }
+                CallError::Exhausted { cause, .. } => {
+                    let failure = failure.for_provider(cause);
+                    if cause.is_outage() && !matches!(cause, ProviderError::Connect { .. }) {
+                        failure.advice(WAIT_LONGER)
+                    } else {
+                        failure
+                    }
+                }
+                CallError::TooLong { .. } => failure.advice(LARGER_WINDOW),
+                CallError::Cancelled => failure,
             };
-            if let Some(cause) = cause {
-                failure = failure.for_provider(cause);
-            }
         }
         if let PipelineError::Embedding(cause) = &error {
             failure = failure.for_provider(cause);
@@ -183,6 +191,12 @@ impl From<ProviderError> for Failure {
     }
 }
 
+/// What helps against outages that outlast the wait limit.
+const WAIT_LONGER: &str =
+    "go on when the provider is back, or let stages wait longer: wait_limit_secs in coursewright.toml";
+/// What helps against small windows.
+const LARGER_WINDOW: &str = "give the model a larger window where it is served (Ollama: OLLAMA_CONTEXT_LENGTH, llama.cpp: -c, vLLM: --max-model-len), or choose another: --model ID";
+
 impl Failure {
     /// The exit code and the advice that fit a provider's failure.
     fn for_provider(mut self, error: &ProviderError) -> Self {
@@ -196,13 +210,26 @@ impl Failure {
             ProviderError::NoCredit { .. } => "add credit to the provider's account, then resume",
             ProviderError::UnknownModel { .. } => "check the model's id: `coursewright models list`",
             ProviderError::Setup(_) => "check the model file: `coursewright models check`",
+            ProviderError::Foreign { .. } => {
+                "check the base URL: it ends with the version, as in http://localhost:11434/v1; `coursewright providers test` calls it"
+            }
+            ProviderError::TooLong { .. } => LARGER_WINDOW,
+            ProviderError::NoRoom { .. } => {
+                "let it think less (extra = { reasoning_effort = \"low\" } of its provider in coursewright.toml), give it a larger max_output in its model card, or choose a model that does not think: --model ID"
+            }
+            ProviderError::Filtered { .. } => {
+                "say it in other words (title, documents, wishes), or choose another model: --model ID"
+            }
+            ProviderError::Rejected { .. } => {
+                "see what the provider takes: `coursewright providers test`; fields can be added or replaced with `extra` of its provider in coursewright.toml"
+            }
+            ProviderError::Empty => {
+                "choose another model (--model ID), or see what it answers: `coursewright providers test`"
+            }
             ProviderError::Timeout { .. }
             | ProviderError::RateLimited { .. }
             | ProviderError::Server { .. }
-            | ProviderError::Empty
             | ProviderError::BrokenStream { .. }
-            | ProviderError::Rejected { .. }
-            | ProviderError::Filtered { .. }
             | ProviderError::BreakerOpen { .. }
             | ProviderError::Cancelled => return self,
         };
@@ -267,6 +294,8 @@ mod tests {
                 cause: Box::new(CallError::Exhausted {
                     work: llm::route::Work::Analysis,
                     attempts: 3,
+                    waited: std::time::Duration::ZERO,
+                    asked: None,
                     cause: error,
                 }),
             });

@@ -18,7 +18,7 @@ use domain::language::Language;
 use indicatif::MultiProgress;
 use pipeline::event::{Event, Observer};
 
-pub(crate) use board::{Board, duration};
+pub(crate) use board::{Board, ShownCost, duration};
 use terminal::Terminal;
 pub(crate) use words::Words;
 

@@ -7,6 +7,7 @@ mod search;
 use std::sync::Arc;
 
 use domain::clock::{Clock, SystemClock};
+use llm::capability::CapabilityBook;
 use llm::gateway::Models;
 use llm::provider::openai_compatible::embeddings::{EmbeddingModel, KindMarks, OpenAiEmbedder};
 use llm::provider::openai_compatible::{Endpoint, OpenAiCompatible};
@@ -113,9 +114,13 @@ pub(crate) fn models_beside(
     wrap: impl Fn(Arc<dyn Provider>) -> Arc<dyn Provider>,
 ) -> Result<Models, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mut builder = Models::builder(plan.cards.clone(), plan.routes.clone(), embedder).seed(seed);
+    let book = Arc::new(CapabilityBook::default());
+    let mut builder = Models::builder(plan.cards.clone(), plan.routes.clone(), embedder)
+        .seed(seed)
+        .learning_in(Arc::clone(&book));
     for provider in &config.providers {
-        let client = OpenAiCompatible::new(endpoint(provider), &plan.cards, Arc::clone(&clock))?;
+        let client = OpenAiCompatible::new(endpoint(provider), &plan.cards, Arc::clone(&clock))?
+            .learning_in(Arc::clone(&book));
         builder = builder.provider(wrap(Arc::new(client)));
     }
     if let (Some(embedded), Some(path)) = (&plan.embedded, &files.model) {

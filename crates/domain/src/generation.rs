@@ -367,8 +367,10 @@ pub struct GenerationMetadata {
 /// The money of a generation against its budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spending {
-    /// Spent so far.
+    /// Spent so far, as far as prices are known.
     pub spent: MicroUsd,
+    /// What calls of models of unknown price are counted as; never shown as a cost.
+    pub assumed: MicroUsd,
     /// The most that may be spent.
     pub budget: MicroUsd,
 }
@@ -379,12 +381,18 @@ const BUDGET_WARNING_SHARE: f64 = 0.8;
 impl Spending {
     /// Whether nothing more may be spent.
     pub fn is_exhausted(self) -> bool {
-        self.spent > MicroUsd::ZERO && self.spent >= self.budget
+        self.counted() > MicroUsd::ZERO && self.counted() >= self.budget
+    }
+
+    /// What is counted against the budget.
+    pub fn counted(self) -> MicroUsd {
+        self.spent + self.assumed
     }
 
     /// Whether 80 % of the budget are gone.
     pub fn is_near_limit(self) -> bool {
-        self.spent > MicroUsd::ZERO && self.spent.as_usd() >= self.budget.as_usd() * BUDGET_WARNING_SHARE
+        self.counted() > MicroUsd::ZERO
+            && self.counted().as_usd() >= self.budget.as_usd() * BUDGET_WARNING_SHARE
     }
 }
 

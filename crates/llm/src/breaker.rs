@@ -7,6 +7,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use domain::clock::Clock;
 
+use crate::error::ProviderError;
+
 /// So many failures within [`FAILURE_WINDOW`] open the breaker (generation 3.4).
 const FAILURES_TO_OPEN: usize = 5;
 /// The time over which failures are counted (generation 3.4).
@@ -27,6 +29,7 @@ pub struct Circuit {
 #[derive(Debug)]
 pub struct Breaker {
     clock: Arc<dyn Clock>,
+    open_for: Duration,
     circuits: Mutex<HashMap<Circuit, State>>,
 }
 
@@ -39,14 +42,17 @@ enum State {
     /// that was cancelled does not leave the circuit waiting for ever.
     Open {
         probe_at: DateTime<Utc>,
+        /// The last failure: what people are told.
+        cause: ProviderError,
     },
 }
 
 impl Breaker {
-    /// A breaker with all circuits closed.
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
+    /// A breaker with all circuits closed; an open one lets a call through after `longest_wait`, or sooner.
+    pub fn new(clock: Arc<dyn Clock>, longest_wait: Duration) -> Self {
         Self {
             clock,
+            open_for: OPEN_FOR.min(longest_wait),
             circuits: Mutex::default(),
         }
     }
@@ -54,16 +60,17 @@ impl Breaker {
     /// Whether a call may be made now.
     ///
     /// # Errors
-    /// The time after which to ask again.
-    pub fn admit(&self, circuit: &Circuit) -> Result<(), Duration> {
+    /// [`ProviderError::BreakerOpen`] with the time after which to ask again, and the failure behind it.
+    pub fn admit(&self, circuit: &Circuit) -> Result<(), ProviderError> {
         let now = self.clock.now();
         let mut circuits = self.circuits.lock().unwrap_or_else(PoisonError::into_inner);
         match circuits.get_mut(circuit) {
-            Some(State::Open { probe_at }) if now < *probe_at => {
-                Err((*probe_at - now).to_std().unwrap_or_default())
-            }
-            Some(State::Open { probe_at }) => {
-                *probe_at = now + OPEN_FOR;
+            Some(State::Open { probe_at, cause }) if now < *probe_at => Err(ProviderError::BreakerOpen {
+                retry_in: (*probe_at - now).to_std().unwrap_or_default(),
+                cause: Box::new(cause.clone()),
+            }),
+            Some(State::Open { probe_at, .. }) => {
+                *probe_at = now + self.open_for;
                 Ok(())
             }
             Some(State::Closed { .. }) | None => Ok(()),
@@ -79,7 +86,7 @@ impl Breaker {
     }
 
     /// A call failed for a transient cause other than a request to slow down.
-    pub fn failed(&self, circuit: &Circuit) {
+    pub fn failed(&self, circuit: &Circuit, error: &ProviderError) {
         let now = self.clock.now();
         let mut circuits = self.circuits.lock().unwrap_or_else(PoisonError::into_inner);
         let state = circuits.entry(circuit.clone()).or_insert_with(|| State::Closed {
@@ -98,11 +105,15 @@ impl Breaker {
                         "circuit breaker opened"
                     );
                     *state = State::Open {
-                        probe_at: now + OPEN_FOR,
+                        probe_at: now + self.open_for,
+                        cause: error.clone(),
                     };
                 }
             }
-            State::Open { probe_at } => *probe_at = now + OPEN_FOR,
+            State::Open { probe_at, cause } => {
+                *probe_at = now + self.open_for;
+                *cause = error.clone();
+            }
         }
     }
 
@@ -125,7 +136,7 @@ mod tests {
 
     fn set_up() -> (Arc<FixedClock>, Breaker, Circuit) {
         let clock = Arc::new(FixedClock::new(DateTime::UNIX_EPOCH));
-        let breaker = Breaker::new(Arc::<FixedClock>::clone(&clock));
+        let breaker = Breaker::new(Arc::<FixedClock>::clone(&clock), Duration::from_mins(1));
         (
             clock,
             breaker,
@@ -136,50 +147,58 @@ mod tests {
         )
     }
 
+    fn retry_in(breaker: &Breaker, circuit: &Circuit) -> Duration {
+        match breaker.admit(circuit) {
+            Err(ProviderError::BreakerOpen { retry_in, cause }) => {
+                assert_eq!(cause.code(), "empty");
+                retry_in
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn opens_at_the_fifth_failure_within_the_window() {
         let (_, breaker, circuit) = set_up();
         for _ in 0..4 {
-            breaker.failed(&circuit);
+            breaker.failed(&circuit, &ProviderError::Empty);
         }
-        assert_eq!(breaker.admit(&circuit), Ok(()));
-        breaker.failed(&circuit);
-        assert_eq!(breaker.admit(&circuit), Err(Duration::from_secs(30)));
+        assert!(breaker.admit(&circuit).is_ok());
+        breaker.failed(&circuit, &ProviderError::Empty);
+        assert_eq!(retry_in(&breaker, &circuit), Duration::from_secs(30));
         assert_eq!(breaker.open_circuits(), std::slice::from_ref(&circuit));
-        assert_eq!(
-            breaker.admit(&Circuit {
-                model: "other".to_owned(),
-                ..circuit
-            }),
-            Ok(())
-        );
+        let other = Circuit {
+            model: "other".to_owned(),
+            ..circuit
+        };
+        assert!(breaker.admit(&other).is_ok());
     }
 
     #[test]
     fn slow_failures_do_not_open_it() {
         let (clock, breaker, circuit) = set_up();
         for _ in 0..20 {
-            breaker.failed(&circuit);
+            breaker.failed(&circuit, &ProviderError::Empty);
             clock.advance(TimeDelta::seconds(8));
         }
-        assert_eq!(breaker.admit(&circuit), Ok(()));
+        assert!(breaker.admit(&circuit).is_ok());
     }
 
     #[test]
     fn half_open_lets_one_call_through_and_its_outcome_decides() {
         let (clock, breaker, circuit) = set_up();
         for _ in 0..5 {
-            breaker.failed(&circuit);
+            breaker.failed(&circuit, &ProviderError::Empty);
         }
         clock.advance(TimeDelta::seconds(30));
-        assert_eq!(breaker.admit(&circuit), Ok(()));
+        assert!(breaker.admit(&circuit).is_ok());
         assert!(breaker.admit(&circuit).is_err(), "only one probe");
-        breaker.failed(&circuit);
-        assert_eq!(breaker.admit(&circuit), Err(Duration::from_secs(30)));
+        breaker.failed(&circuit, &ProviderError::Empty);
+        assert_eq!(retry_in(&breaker, &circuit), Duration::from_secs(30));
         clock.advance(TimeDelta::seconds(30));
-        assert_eq!(breaker.admit(&circuit), Ok(()));
+        assert!(breaker.admit(&circuit).is_ok());
         breaker.succeeded(&circuit);
-        assert_eq!(breaker.admit(&circuit), Ok(()));
-        assert_eq!(breaker.admit(&circuit), Ok(()));
+        assert!(breaker.admit(&circuit).is_ok());
+        assert!(breaker.admit(&circuit).is_ok());
     }
 }

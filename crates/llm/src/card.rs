@@ -120,9 +120,9 @@ pub struct ModelCard {
     pub context_window: u32,
     /// The longest answer, in tokens.
     pub max_output: u32,
-    /// What its tokens cost.
-    #[serde(default)]
-    pub price: Price,
+    /// What its tokens cost; `None`: nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
     /// What it writes well.
     pub languages: Languages,
     /// What it is good at, in words of the operator's choice; shown, not interpreted.
@@ -149,7 +149,7 @@ const fn yes() -> bool {
 }
 
 impl ModelCard {
-    /// A cautious card for a model that nobody described, as a custom endpoint has it: free of charge,
+    /// A cautious card for a model that nobody described, as a custom endpoint has it: of unknown price,
     /// a window of 32 768 tokens, asked for `json_schema` (the client falls back if it is refused).
     pub fn assumed(id: impl Into<String>, provider: impl Into<String>) -> Self {
         Self {
@@ -157,7 +157,7 @@ impl ModelCard {
             provider: provider.into(),
             context_window: ASSUMED_CONTEXT_WINDOW,
             max_output: ASSUMED_MAX_OUTPUT,
-            price: Price::default(),
+            price: None,
             languages: Languages::Any,
             strengths: Vec::new(),
             structured_output: StructuredOutput::JsonSchema,
@@ -262,7 +262,7 @@ fn check_card(card: &ModelCard) -> Result<(), String> {
         input,
         output,
         cached,
-    } = card.price;
+    } = card.price.unwrap_or_default();
     if card.id.trim().is_empty() || card.provider.trim().is_empty() {
         return Err("id and provider must not be empty".to_owned());
     }
@@ -313,7 +313,7 @@ mod tests {
         let card = cards.find("openai/gpt-oss-20b").unwrap();
         assert_eq!(card.provider, "local");
         assert!(card.languages.includes("ru") && !card.languages.includes("de"));
-        assert_eq!(card.price, Price::default());
+        assert_eq!(card.price, None);
         assert!(card.good_for_courses);
     }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use crate::error::ProviderError;
+use crate::error::{FailedAttempt, ProviderError};
 use crate::provider::{Provider, StreamObserver};
 use crate::request::Request;
 use crate::response::Response;
@@ -68,7 +68,7 @@ impl Provider for Recorder {
         request: &Request,
         observer: &dyn StreamObserver,
         cancel: &CancellationToken,
-    ) -> Result<Response, ProviderError> {
+    ) -> Result<Response, FailedAttempt> {
         let response = self.inner.generate(request, observer, cancel).await?;
         let recording = Recording {
             request: request.clone(),
@@ -123,9 +123,9 @@ impl Provider for Player {
         request: &Request,
         observer: &dyn StreamObserver,
         cancel: &CancellationToken,
-    ) -> Result<Response, ProviderError> {
+    ) -> Result<Response, FailedAttempt> {
         if cancel.is_cancelled() {
-            return Err(ProviderError::Cancelled);
+            return Err(ProviderError::Cancelled.into());
         }
         let file = file_of(&self.folder, request);
         let failed = |error: &dyn fmt::Display| {

@@ -1,23 +1,27 @@
 //! The one door to all models: routes, budgets, parallelism, retries, breakers and the call log.
 
 mod call;
+mod outage;
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::clock::Clock;
 use domain::error::ErrorKind;
-use domain::usage::{MicroUsd, TokenUsage};
+use domain::usage::TokenUsage;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::breaker::{Breaker, Circuit};
 use crate::budget::{TokenBudget, TokenCounter, counter_for};
+use crate::capability::CapabilityBook;
 use crate::card::{Cards, ModelCard};
 use crate::error::ProviderError;
 use crate::parallelism::AdaptiveLimiter;
+use crate::pricing::Cost;
 use crate::provider::{Embedder, Provider};
 use crate::request::{Message, OutputSchema, Sampling};
 use crate::response::{FinishReason, Response};
@@ -76,7 +80,7 @@ pub struct CallOutcome {
     /// The answer.
     pub response: Response,
     /// What it cost: the provider's figure, else the card's price times tokens.
-    pub cost: MicroUsd,
+    pub cost: Cost,
     /// The model's id as routes name it.
     pub model: String,
     /// The provider's id.
@@ -104,10 +108,10 @@ pub struct AttemptRecord {
     pub attempt: u32,
     /// Why this model.
     pub reason: RouteReason,
-    /// Tokens; zero for a failed attempt.
+    /// Tokens; of a failed attempt those that the provider reported, if any.
     pub usage: TokenUsage,
-    /// Cost; zero for a failed attempt.
-    pub cost: MicroUsd,
+    /// Cost; of a failed attempt what the provider reported, if anything.
+    pub cost: Cost,
     /// Time from the request to its end.
     pub latency: Duration,
     /// Why the model stopped; `None` for a failed attempt.
@@ -118,11 +122,32 @@ pub struct AttemptRecord {
     pub error: Option<String>,
 }
 
+/// A call waits for a provider that is away or busy.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// The model that is waited for.
+    pub model: String,
+    /// Its provider's id.
+    pub provider: String,
+    /// What is wrong with it.
+    pub cause: ProviderError,
+    /// How long it is still waited before the next attempt.
+    pub left: Duration,
+}
+
 /// Hears of every transport attempt; the caller writes it to `model_calls`.
 #[async_trait]
 pub trait CallLog: Send + Sync {
     /// An attempt has ended.
     async fn on_attempt(&self, record: AttemptRecord);
+
+    /// Whether a further attempt may be made: a failed one may have used the budget up.
+    fn may_go_on(&self) -> bool {
+        true
+    }
+
+    /// The call waits. Told at the beginning of a wait of some seconds, and again twice a minute while it lasts.
+    fn on_wait(&self, _waiting: &Waiting) {}
 }
 
 /// A log that forgets.
@@ -148,14 +173,22 @@ pub enum CallError {
         #[source]
         cause: ProviderError,
     },
-    /// Every model of the route failed on every try.
-    #[error("no model on the route for {work} answered after {attempts} attempts")]
+    /// Every model of the route failed on every try, and waiting for them did not help or would take too long.
+    #[error(
+        "no model on the route for {work} answered: {attempts} attempts in {} s{}",
+        waited.as_secs(),
+        asked.map_or_else(String::new, |asked| format!(", and the provider asks to wait another {} s", asked.as_secs()))
+    )]
     Exhausted {
         /// The route.
         work: Work,
         /// Transport attempts made.
         attempts: u32,
-        /// The last failure.
+        /// Time since the call began.
+        waited: Duration,
+        /// The wait that the provider asked for and that was longer than the limit.
+        asked: Option<Duration>,
+        /// The last failure; never that a circuit breaker is open, but what opened it.
         #[source]
         cause: ProviderError,
     },
@@ -171,6 +204,15 @@ pub enum CallError {
         /// The largest window tried.
         window: u32,
     },
+    /// The caller's log said that no further attempt may be made, after `attempts` that failed.
+    #[error("no further attempt may be made")]
+    Stopped {
+        /// Transport attempts made.
+        attempts: u32,
+        /// The last failure.
+        #[source]
+        cause: ProviderError,
+    },
     /// Somebody asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -183,6 +225,7 @@ impl CallError {
             Self::Refused { cause, .. } => cause.kind(),
             Self::Exhausted { .. } => ErrorKind::Unavailable,
             Self::TooLong { .. } => ErrorKind::Invalid,
+            Self::Stopped { .. } => ErrorKind::LimitReached,
             Self::Cancelled => ErrorKind::Cancelled,
         }
     }
@@ -191,7 +234,16 @@ impl CallError {
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Exhausted { cause, .. } => cause.retry_after(),
-            Self::Refused { .. } | Self::TooLong { .. } | Self::Cancelled => None,
+            Self::Refused { .. } | Self::TooLong { .. } | Self::Stopped { .. } | Self::Cancelled => None,
+        }
+    }
+
+    /// Whether it concerns this call alone: the prompt is too long, or its content is declined; other calls go on.
+    pub const fn is_of_this_call(&self) -> bool {
+        match self {
+            Self::Refused { cause, .. } | Self::Exhausted { cause, .. } => cause.is_of_this_call(),
+            Self::TooLong { .. } => true,
+            Self::Stopped { .. } | Self::Cancelled => false,
         }
     }
 }
@@ -213,6 +265,10 @@ struct Shared {
     breaker: Breaker,
     retry: RetryPolicy,
     rng: Mutex<StdRng>,
+    /// What servers have taught of their models.
+    book: Arc<CapabilityBook>,
+    /// Providers that have answered in this process: one that never did is not waited for.
+    answered: Mutex<HashSet<String>>,
 }
 
 #[derive(Debug)]
@@ -266,6 +322,7 @@ pub struct ModelsBuilder {
     embedder: Arc<dyn Embedder>,
     retry: RetryPolicy,
     seed: u64,
+    book: Arc<CapabilityBook>,
 }
 
 impl ModelsBuilder {
@@ -295,6 +352,13 @@ impl ModelsBuilder {
         self
     }
 
+    /// Plans with what the providers learn into `book`.
+    #[must_use]
+    pub fn learning_in(mut self, book: Arc<CapabilityBook>) -> Self {
+        self.book = book;
+        self
+    }
+
     /// Replaces the transport ladder's policy.
     #[must_use]
     pub const fn retry(mut self, retry: RetryPolicy) -> Self {
@@ -318,9 +382,11 @@ impl ModelsBuilder {
             providers: self.providers,
             cards: self.cards,
             embedder: self.embedder,
-            breaker: Breaker::new(clock),
+            breaker: Breaker::new(clock, self.retry.longest_wait),
             retry: self.retry,
             rng: Mutex::new(StdRng::seed_from_u64(self.seed)),
+            book: self.book,
+            answered: Mutex::default(),
         };
         Models::on(Arc::new(shared), self.routes)
     }
@@ -336,6 +402,7 @@ impl Models {
             embedder,
             retry: RetryPolicy::default(),
             seed: 0,
+            book: Arc::default(),
         }
     }
 
@@ -396,9 +463,19 @@ impl Models {
         &self.lanes(work).at(escalation).card
     }
 
-    /// The token budget of that model.
+    /// The token budget of that model, by what its server says of its window.
     pub fn budget_for(&self, work: Work, escalation: usize) -> TokenBudget {
-        TokenBudget::of(self.card_for(work, escalation))
+        TokenBudget::of(&self.shared.corrected(self.lanes(work).at(escalation)))
+    }
+
+    /// The longest answer of that model in tokens, by what its server says.
+    pub fn longest_answer_for(&self, work: Work, escalation: usize) -> u32 {
+        self.shared.corrected(self.lanes(work).at(escalation)).max_output
+    }
+
+    /// What was learnt of how models are asked.
+    pub fn capabilities(&self) -> &CapabilityBook {
+        &self.shared.book
     }
 
     /// The tokens of `text` for that model.
@@ -422,6 +499,14 @@ impl Models {
 }
 
 impl Shared {
+    /// The card of a lane with its server's word in place of its own.
+    fn corrected<'a>(&self, lane: &'a Lane) -> Cow<'a, ModelCard> {
+        match self.book.find(&lane.card.provider, &lane.card.id) {
+            Some(learnt) => Cow::Owned(learnt.corrected(&lane.card)),
+            None => Cow::Borrowed(&lane.card),
+        }
+    }
+
     fn lanes(&self, routes: &Routes, work: Work) -> Result<Lanes, RouteError> {
         let route = routes.of(work);
         let escalates = route

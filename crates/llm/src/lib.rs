@@ -3,6 +3,7 @@
 pub mod breaker;
 pub mod budget;
 pub mod calibration;
+pub mod capability;
 pub mod card;
 pub mod cassette;
 #[cfg(feature = "embedded")]

@@ -3,7 +3,7 @@
 use domain::usage::{MicroUsd, TokenUsage};
 use serde::{Deserialize, Serialize};
 
-/// USD per million tokens. The default is free of charge, as a model on one's own machine is.
+/// USD per million tokens. The default is free of charge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
@@ -26,6 +26,43 @@ impl Price {
             + cached_input as f64 * self.cached.unwrap_or(self.input)
             + usage.output as f64 * self.output;
         MicroUsd::from_usd(micros / 1e6)
+    }
+}
+
+/// The price that is assumed of a model whose price nobody knows, so that a budget can hold it back all the same: what
+/// hosted models of middle size cost in November 2026. Never shown as a cost.
+pub const ASSUMED_PRICE: Price = Price {
+    input: 0.5,
+    output: 2.0,
+    cached: None,
+};
+
+/// What a call cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// The provider said so, or the card has a price.
+    Known(MicroUsd),
+    /// Nobody knows the price; this much is counted against the budget ([`ASSUMED_PRICE`]).
+    Assumed(MicroUsd),
+}
+
+impl Cost {
+    /// Nothing.
+    pub const FREE: Self = Self::Known(MicroUsd::ZERO);
+
+    /// What is counted against a budget.
+    pub const fn counted(self) -> MicroUsd {
+        match self {
+            Self::Known(cost) | Self::Assumed(cost) => cost,
+        }
+    }
+
+    /// The cost that may be shown.
+    pub const fn known(self) -> Option<MicroUsd> {
+        match self {
+            Self::Known(cost) => Some(cost),
+            Self::Assumed(_) => None,
+        }
     }
 }
 

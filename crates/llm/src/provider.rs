@@ -6,7 +6,7 @@ pub mod scripted;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::ProviderError;
+use crate::error::{FailedAttempt, ProviderError};
 use crate::request::Request;
 use crate::response::Response;
 
@@ -45,13 +45,13 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     /// Makes one call. It ends with [`ProviderError::Cancelled`] soon after `cancel` is cancelled.
     ///
     /// # Errors
-    /// One [`ProviderError`] a failed attempt; nothing is retried here.
+    /// One [`FailedAttempt`]; nothing is retried here, except that a refusal may be answered by asking in another way.
     async fn generate(
         &self,
         request: &Request,
         observer: &dyn StreamObserver,
         cancel: &CancellationToken,
-    ) -> Result<Response, ProviderError>;
+    ) -> Result<Response, FailedAttempt>;
 }
 
 /// A place where texts become vectors.

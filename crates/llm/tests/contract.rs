@@ -39,6 +39,7 @@ fn script() -> Script {
             "empty" => ScriptedReply::error(ProviderError::Empty),
             "slow down" => ScriptedReply::error(ProviderError::RateLimited {
                 retry_after: Some(Duration::from_secs(9)),
+                message: "slow down".to_owned(),
             }),
             "bad key" => ScriptedReply::error(ProviderError::Unauthorized {
                 status: 401,
@@ -161,7 +162,8 @@ async fn every_provider_keeps_the_contract() {
             let error = provider
                 .generate(&request(prompt), &Unobserved, &cancel)
                 .await
-                .unwrap_err();
+                .unwrap_err()
+                .error;
             assert_eq!(error.code(), code, "{name}: {error}");
             if code == "rate_limited" {
                 assert_eq!(error.retry_after(), Some(Duration::from_secs(9)), "{name}");
@@ -176,12 +178,12 @@ async fn every_provider_keeps_the_contract() {
         let call = provider.generate(&patient, &Unobserved, &cancel);
         let (result, ()) = tokio::join!(call, async { cancel.cancel() });
         assert!(
-            matches!(result, Err(ProviderError::Cancelled)),
+            matches!(&result, Err(failed) if matches!(failed.error, ProviderError::Cancelled)),
             "{name}: {result:?}"
         );
         let result = provider.generate(&request("hello"), &Unobserved, &cancel).await;
         assert!(
-            matches!(result, Err(ProviderError::Cancelled)),
+            matches!(&result, Err(failed) if matches!(failed.error, ProviderError::Cancelled)),
             "{name}: {result:?}"
         );
     }
@@ -197,7 +199,8 @@ async fn every_provider_keeps_the_contract() {
     let error = player
         .generate(&request("other"), &Unobserved, &cancel)
         .await
-        .unwrap_err();
+        .unwrap_err()
+        .error;
     assert_eq!(error.code(), "setup");
 }
 
@@ -304,7 +307,7 @@ async fn misbehaving_script_does_every_bad_thing_and_repeats_itself() {
                 Ok(response) if serde_json::from_str::<Value>(&response.text).is_err() => "truncated",
                 Ok(response) if response.text.contains("\"result\"") => "wrong shape",
                 Ok(_) => "ok",
-                Err(error) => error.code(),
+                Err(failed) => failed.error.code(),
             });
         }
         outcomes

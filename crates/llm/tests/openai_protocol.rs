@@ -94,6 +94,7 @@ async fn generate(
     client
         .generate(request, &Unobserved, &CancellationToken::new())
         .await
+        .map_err(|failed| failed.error)
 }
 
 async fn answer_with(template: ResponseTemplate) -> Result<llm::response::Response, ProviderError> {
@@ -262,8 +263,8 @@ async fn statuses_are_told_apart() {
         json!({ "error": { "code": 403, "message": "flagged", "metadata": { "reasons": ["violence"] } } });
     check(
         ResponseTemplate::new(403).set_body_json(flagged),
-        "rejected",
-        false,
+        "filtered",
+        true,
     )
     .await;
 }
@@ -353,7 +354,7 @@ async fn empty_and_broken_answers_are_transient() {
     )
     .await;
     check(events(&[delta("  "), stop()], "data: [DONE]\n\n"), "empty", true).await;
-    check(ResponseTemplate::new(200), "broken_stream", true).await;
+    check(ResponseTemplate::new(200), "empty", true).await;
     check(events(&[delta("Hel")], ""), "broken_stream", true).await;
     check(
         events(&[delta("Hel")], "data: {\"choices\": [\n\n"),
@@ -365,8 +366,8 @@ async fn empty_and_broken_answers_are_transient() {
         json!({ "choices": [{ "message": { "refusal": "I will not." }, "finish_reason": "stop" }] });
     check(
         ResponseTemplate::new(200).set_body_json(refusal),
-        "rejected",
-        false,
+        "filtered",
+        true,
     )
     .await;
 }
@@ -415,7 +416,7 @@ async fn cancelled_call_ends_at_once() {
     let (client, request) = (client(endpoint(&server)), request("m"));
     let call = client.generate(&request, &Unobserved, &cancel);
     let (result, ()) = tokio::join!(call, async { cancel.cancel() });
-    assert!(matches!(result, Err(ProviderError::Cancelled)));
+    assert!(matches!(result.unwrap_err().error, ProviderError::Cancelled));
 }
 
 #[tokio::test]

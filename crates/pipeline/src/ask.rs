@@ -249,7 +249,7 @@ impl CallLog for Spent {
         let mut spent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         spent.model = Some(record.model);
         spent.usage += record.usage;
-        spent.cost += record.cost;
+        spent.cost += record.cost.counted();
     }
 }
 

@@ -15,7 +15,8 @@ use domain::usage::MicroUsd;
 use domain::validation::{TitleIndex, ValidationContext};
 use llm::calibration::Calibration;
 use llm::card::Granularity;
-use llm::gateway::{AttemptRecord, Models};
+use llm::gateway::{AttemptRecord, Models, Waiting};
+use llm::pricing::Cost;
 use llm::route::Work;
 use llm::vector_index::VectorIndex;
 use serde::de::DeserializeOwned;
@@ -31,8 +32,10 @@ use store::metric::{Event as MetricEvent, NewMetric, Severity as MetricSeverity,
 use store::model_call::{NewModelCall, insert_calls};
 use store::queue::ClaimedJob;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::capabilities;
 use crate::engine::{Paid, PaidAnswer, Question, Verdict};
 use crate::error::PipelineError;
 use crate::event::{Event, Observer};
@@ -64,6 +67,11 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
 /// A model on the CPU may first serve those before us.
 const SMALL_IDLE_TIMEOUT: Duration = Duration::from_mins(15);
 
+/// Seeds of calls have 31 bits: some servers read them as 32-bit numbers with a sign.
+const SEED_BITS: u64 = 0x7fff_ffff;
+/// Calls that wait for one provider together are told of this often at most.
+const WAITS_TOLD_EVERY: Duration = Duration::from_secs(20);
+
 /// One job under way.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -74,6 +82,10 @@ pub(crate) struct Run {
     generation: Generation,
     cancel: CancellationToken,
     spent: AtomicI64,
+    /// What calls of unknown price are counted as.
+    assumed: AtomicI64,
+    /// When it was last told that something is waited for.
+    told_wait: Mutex<Option<Instant>>,
     warned_of_budget: AtomicBool,
     /// Sections that are made, so that others do not repeat them.
     made: Mutex<BTreeMap<u32, Section>>,
@@ -88,7 +100,7 @@ impl Run {
         claimed: ClaimedJob,
         course: Course,
         generation: Generation,
-        spent: MicroUsd,
+        spending: Spending,
         cancel: CancellationToken,
     ) -> Self {
         Self {
@@ -98,7 +110,9 @@ impl Run {
             course,
             generation,
             cancel,
-            spent: AtomicI64::new(spent.0),
+            spent: AtomicI64::new(spending.spent.0),
+            assumed: AtomicI64::new(spending.assumed.0),
+            told_wait: Mutex::new(None),
             warned_of_budget: AtomicBool::new(false),
             made: Mutex::new(BTreeMap::new()),
             material: OnceCell::new(),
@@ -217,6 +231,7 @@ impl Run {
             .iter()
             .take(8)
             .fold(0, |seed, byte| seed << 8 | u64::from(*byte))
+            & SEED_BITS
     }
 
     /// Remembers a section's titles and topics for the others.
@@ -335,7 +350,10 @@ impl Run {
         calls: &[AttemptRecord],
     ) -> Vec<NewModelCall> {
         let rows = calls.iter().map(|call| {
-            self.spent.fetch_add(call.cost.0, Ordering::Relaxed);
+            let assumed = match call.cost {
+                Cost::Known(_) => None,
+                Cost::Assumed(counted) => Some(counted),
+            };
             NewModelCall {
                 generation_id: self.generation.id,
                 stage: question.stage,
@@ -348,7 +366,8 @@ impl Run {
                 route_reason: call.reason.as_str().to_owned(),
                 prompt_hash: hash.to_owned(),
                 usage: call.usage,
-                cost: call.cost,
+                cost: call.cost.known().unwrap_or_default(),
+                assumed,
                 latency: call.latency,
                 finish_reason: call.finish_reason.map(|reason| reason.as_str().to_owned()),
                 repair_layer: None,
@@ -371,8 +390,12 @@ impl Run {
             metrics.push(self.metric(MetricEvent::TokenBudgetWarning, MetricSeverity::Warn, facts));
         }
         if self.spending().is_near_limit() && !self.warned_of_budget.swap(true, Ordering::Relaxed) {
-            let Spending { spent, budget } = self.spending();
-            let facts = json!({ "spent_usd": spent.as_usd(), "budget_usd": budget.as_usd() });
+            let spending = self.spending();
+            let (spent, budget) = (spending.counted(), spending.budget);
+            let facts = json!({
+                "spent_usd": spending.spent.as_usd(), "assumed_usd": spending.assumed.as_usd(),
+                "budget_usd": budget.as_usd(),
+            });
             metrics.push(self.metric(MetricEvent::CostOverrun, MetricSeverity::Warn, facts));
             self.observer().on_event(Event::BudgetNear { spent, budget });
         }
@@ -400,7 +423,49 @@ impl Run {
     pub(crate) fn spending(&self) -> Spending {
         Spending {
             spent: MicroUsd(self.spent.load(Ordering::Relaxed)),
+            assumed: MicroUsd(self.assumed.load(Ordering::Relaxed)),
             budget: self.generation.budget,
+        }
+    }
+
+    /// Counts what an attempt cost, before it is written: siblings must see it at once.
+    pub(crate) fn count_cost(&self, cost: Cost) {
+        let (counter, amount) = match cost {
+            Cost::Known(amount) => (&self.spent, amount),
+            Cost::Assumed(amount) => (&self.assumed, amount),
+        };
+        counter.fetch_add(amount.0, Ordering::Relaxed);
+    }
+
+    /// Tells that a call waits, unless another has just told it.
+    pub(crate) fn note_wait(&self, waiting: &Waiting) {
+        let now = Instant::now();
+        let mut told = self.told_wait.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_some_and(|at| now.duration_since(at) < WAITS_TOLD_EVERY) {
+            return;
+        }
+        *told = Some(now);
+        drop(told);
+        let Waiting {
+            model, cause, left, ..
+        } = waiting;
+        let seconds = left.as_secs().max(1);
+        self.observer().on_event(Event::Notice {
+            message: format!("Waiting for {model}: {cause}. Next try in {seconds} s"),
+        });
+    }
+
+    /// Saves what servers have taught of their models, and says it once.
+    pub(crate) async fn save_what_was_learnt(&self) {
+        let news = self.models().capabilities().take_news();
+        for learnt in &news {
+            self.observer().on_event(Event::Notice {
+                message: capabilities::sentence(learnt),
+            });
+        }
+        // It can be learnt again, so the answer that is under way does not depend on it.
+        if let Err(error) = capabilities::save(self.store(), &news).await {
+            tracing::warn!(%error, "what was learnt of a model could not be saved");
         }
     }
 
@@ -409,7 +474,8 @@ impl Run {
         let spending = self.spending();
         if spending.is_exhausted() {
             return Err(PipelineError::Budget {
-                spent: spending.spent,
+                spent: spending.counted(),
+                assumed: spending.assumed,
                 budget: spending.budget,
             });
         }

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use domain::stage::Stage;
 use domain::usage::TokenUsage;
 use domain::validation::Finding;
-use llm::gateway::{AttemptRecord, CallError, CallLog, CallSpec};
+use llm::gateway::{AttemptRecord, CallError, CallLog, CallSpec, Waiting};
 use llm::provider::StreamObserver;
 use llm::repair::{FieldFailure, RepairLayer, Repairer, failing_fields};
 use llm::request::{Message, OutputSchema};
@@ -317,20 +317,25 @@ impl Run {
         };
         spec.sampling.seed = Some(self.seed_for(&format!("{} {hash}", question.name())));
         spec.idle_timeout = self.idle_timeout();
-        let log = Attempts::default();
+        let log = Attempts {
+            run: self,
+            records: Mutex::default(),
+        };
         let tokens = TokenTicker {
             observer: self.observer(),
             last: AtomicU64::new(0),
         };
         let result = self.models().call(&spec, &tokens, self.cancel(), &log).await;
         let calls = log
-            .0
+            .records
             .into_inner()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         for record in &calls {
-            let (input, output, cost) = (record.usage.input, record.usage.output, record.cost);
+            let (input, output) = (record.usage.input, record.usage.output);
+            let cost = record.cost.known();
             self.observer().on_event(Event::CallEnded { input, output, cost });
         }
+        self.save_what_was_learnt().await;
         match result {
             Ok(outcome) => {
                 let answer = PaidAnswer {
@@ -350,6 +355,9 @@ impl Run {
             Err(CallError::Cancelled) => Err(PipelineError::Cancelled),
             Err(cause) => {
                 self.record_failure(question, attempt, &hash, &calls).await?;
+                if matches!(cause, CallError::Stopped { .. }) {
+                    self.ensure_budget()?;
+                }
                 Err(PipelineError::Call {
                     what: question.name(),
                     cause: Box::new(cause),
@@ -522,17 +530,28 @@ impl Question<'_> {
     }
 }
 
-/// Keeps the attempts of one call until they are written.
-#[derive(Default)]
-struct Attempts(Mutex<Vec<AttemptRecord>>);
+/// Keeps the attempts of one call until they are written; counts their cost at once.
+struct Attempts<'a> {
+    run: &'a Run,
+    records: Mutex<Vec<AttemptRecord>>,
+}
 
 #[async_trait]
-impl CallLog for Attempts {
+impl CallLog for Attempts<'_> {
     async fn on_attempt(&self, record: AttemptRecord) {
-        self.0
+        self.run.count_cost(record.cost);
+        self.records
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .push(record);
+    }
+
+    fn may_go_on(&self) -> bool {
+        !self.run.spending().is_exhausted()
+    }
+
+    fn on_wait(&self, waiting: &Waiting) {
+        self.run.note_wait(waiting);
     }
 }
 

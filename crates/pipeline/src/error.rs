@@ -45,10 +45,15 @@ pub enum PipelineError {
     #[error("texts could not be compared")]
     Embedding(#[source] ProviderError),
     /// The budget is used up; everything that is done is kept.
-    #[error("the budget of {budget} is used up ({spent} spent); what is done is kept")]
+    #[error(
+        "the budget of {budget} is used up ({spent} counted{}); what is done is kept",
+        if *assumed > MicroUsd::ZERO { ", by an assumed price: that of the model is unknown" } else { "" }
+    )]
     Budget {
-        /// Spent so far.
+        /// Counted so far.
         spent: MicroUsd,
+        /// How much of it is assumed, for models of unknown price.
+        assumed: MicroUsd,
         /// The most that may be spent.
         budget: MicroUsd,
     },

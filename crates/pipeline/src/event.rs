@@ -66,8 +66,8 @@ pub enum Event {
         input: u64,
         /// Tokens of its answer.
         output: u64,
-        /// Its cost.
-        cost: MicroUsd,
+        /// Its cost; `None`: nobody knows the price.
+        cost: Option<MicroUsd>,
     },
     /// A finished call was found in the database and not made again.
     CallSkipped,

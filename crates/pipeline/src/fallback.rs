@@ -37,7 +37,8 @@ pub(crate) fn events(calls: &[AttemptRecord]) -> Vec<(Event, Value)> {
 mod tests {
     use std::time::Duration;
 
-    use domain::usage::{MicroUsd, TokenUsage};
+    use domain::usage::TokenUsage;
+    use llm::pricing::Cost;
     use llm::route::Work;
 
     use super::*;
@@ -51,7 +52,7 @@ mod tests {
             attempt: 1,
             reason,
             usage: TokenUsage::default(),
-            cost: MicroUsd::ZERO,
+            cost: Cost::FREE,
             latency: Duration::ZERO,
             finish_reason: None,
             outcome,

@@ -5,6 +5,7 @@
 
 pub mod ask;
 mod attempts;
+pub mod capabilities;
 mod context;
 mod data;
 mod distinct;
@@ -42,12 +43,13 @@ use domain::stage::Stage;
 use llm::gateway::Models;
 use store::course::get_course;
 use store::error::StoreError;
+use store::generation::get_spending;
 use store::generation::lifecycle::{
     FinishedStage, NextStep, RetryOutcome, begin_stage, cancel_generation, fail_generation, finish_stage,
     retry_or_fail,
 };
 use store::generation::{Failure, get_generation, is_cancel_requested};
-use store::model_call::sum_spending;
+use store::model_capability::list_capabilities;
 use store::queue::{ClaimedJob, note_cause, snooze};
 use tokio_util::sync::CancellationToken;
 
@@ -133,13 +135,14 @@ impl Pipeline {
     ) -> Result<Option<Stage>, PipelineError> {
         let store = &self.services.store;
         let (lease, job) = (claimed.lease, claimed.job);
-        let (course, generation, spent) = in_system!(store, |tx| {
+        let (course, generation, spending, learnt) = in_system!(store, |tx| {
             begin_stage(tx, &lease, &job, stage_message(job.stage)).await?;
             let course = get_course(tx, job.course_id).await?;
             let generation = get_generation(tx, job.generation_id).await?;
-            let spent = sum_spending(tx, job.generation_id).await?;
-            Ok((course, generation, spent))
+            let spending = get_spending(tx, job.generation_id).await?;
+            Ok((course, generation, spending, list_capabilities(tx).await?))
         })?;
+        capabilities::adopt(&self.services.models, learnt);
         self.services
             .observer
             .on_event(Event::StageStarted { stage: job.stage });
@@ -149,7 +152,7 @@ impl Pipeline {
             *claimed,
             course,
             generation,
-            spent,
+            spending,
             cancel.clone(),
         ));
         let made = tokio::select! {

@@ -142,6 +142,7 @@ pub async fn get_spending(tx: &mut impl Tx, id: GenerationId) -> Result<Spending
     let budget = get_generation(tx, id).await?.budget;
     Ok(Spending {
         spent: model_call::sum_spending(tx, id).await?,
+        assumed: model_call::sum_assumed(tx, id).await?,
         budget,
     })
 }

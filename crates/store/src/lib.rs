@@ -26,6 +26,7 @@ pub mod lesson;
 mod likeness;
 pub mod metric;
 pub mod model_call;
+pub mod model_capability;
 pub mod organization;
 pub mod question;
 pub mod queue;

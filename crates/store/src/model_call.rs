@@ -15,12 +15,13 @@ use crate::tx::{SystemTx, Tx};
 statements! {
     INSERT_CALL = "insert into model_calls (id, generation_id, course_id, organization_id, stage, phase, batch, attempt,
             model, provider, upstream, route_reason, prompt_hash, prompt_tokens, completion_tokens, cost_usd_micros,
-            latency_ms, finish_reason, repair_layer, outcome, error, raw_output)
+            latency_ms, finish_reason, repair_layer, outcome, error, raw_output, assumed_usd_micros)
         select $1, g.id, g.course_id, g.organization_id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-            $17, $18, $19, $20
+            $17, $18, $19, $20, $21
         from generations g where g.id = $2
         on conflict (id) do nothing";
     SUM_SPENDING = "select coalesce(sum(cost_usd_micros), 0)::bigint from model_calls where generation_id = $1";
+    SUM_ASSUMED = "select coalesce(sum(assumed_usd_micros), 0)::bigint from model_calls where generation_id = $1";
     LIST_TOTALS = "select stage, phase, batch, count(*) as calls,
             count(*) filter (where repair_layer > 0) as repaired,
             (coalesce(sum(prompt_tokens), 0))::bigint as prompt_tokens,
@@ -58,8 +59,10 @@ pub struct NewModelCall {
     pub prompt_hash: String,
     /// Tokens.
     pub usage: TokenUsage,
-    /// The provider's own figure where it reports one, else price table times tokens.
+    /// The provider's own figure where it reports one, else price table times tokens; zero where the price is unknown.
     pub cost: MicroUsd,
+    /// What is counted against the budget where the price is unknown; `None`: it is known.
+    pub assumed: Option<MicroUsd>,
     /// From the request to the last byte.
     pub latency: Duration,
     /// Why the model stopped; `None` for a call without an answer.
@@ -148,6 +151,7 @@ pub async fn insert_calls(tx: &mut SystemTx, calls: &[NewModelCall]) -> Result<(
             .bind(to_text(&call.outcome))
             .bind(call.error.as_deref().map(to_text))
             .bind(call.raw_output.as_deref().map(to_text))
+            .bind(call.assumed.map(|assumed| assumed.0))
             .execute(tx.connection())
             .await?;
     }
@@ -160,6 +164,18 @@ pub async fn insert_calls(tx: &mut SystemTx, calls: &[NewModelCall]) -> Result<(
 /// [`StoreError`] if the database refuses.
 pub async fn sum_spending(tx: &mut impl Tx, generation_id: GenerationId) -> Result<MicroUsd, StoreError> {
     let sum = sqlx::query_scalar(SUM_SPENDING)
+        .bind(generation_id.as_uuid())
+        .fetch_one(tx.connection())
+        .await?;
+    Ok(MicroUsd(sum))
+}
+
+/// What is counted against the budget for calls of unknown price.
+///
+/// # Errors
+/// [`StoreError`] if the database refuses.
+pub async fn sum_assumed(tx: &mut impl Tx, generation_id: GenerationId) -> Result<MicroUsd, StoreError> {
+    let sum = sqlx::query_scalar(SUM_ASSUMED)
         .bind(generation_id.as_uuid())
         .fetch_one(tx.connection())
         .await?;

@@ -43,6 +43,7 @@ pub(crate) fn all() -> Vec<(&'static str, &'static str, &'static str)> {
         ("lesson", crate::lesson::ALL),
         ("metric", crate::metric::ALL),
         ("model_call", crate::model_call::ALL),
+        ("model_capability", crate::model_capability::ALL),
         ("organization", crate::organization::ALL),
         ("question", crate::question::ALL),
         ("queue", crate::queue::ALL),

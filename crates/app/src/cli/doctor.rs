@@ -84,7 +84,10 @@ impl Doctor {
             let finding = match (&plan, model) {
                 (Ok(plan), Some(model)) if !self.offline => {
                     match probe(provider, &plan.cards, &model).await {
-                        Ok(took) => Finding::Good(format!("{model} answered in {:.1} s", took.as_secs_f64())),
+                        Ok(probed) => {
+                            let seconds = probed.took.as_secs_f64();
+                            Finding::Good(format!("{model} answered in {seconds:.1} s"))
+                        }
                         Err(error) => Finding::Bad(
                             diagnosis(provider, &model, &error),
                             "test it alone: `coursewright providers test`".to_owned(),

@@ -3,9 +3,11 @@
 use clap::{Args, Subcommand};
 use indicatif::{HumanBytes, MultiProgress};
 use llm::card::{Languages, ModelCard};
+use llm::pricing::Price;
 use llm::weights::{ModelFile, ModelFiles};
 
 use super::output::print;
+use super::providers::stored_capabilities;
 use super::run::Signals;
 use super::table::{row, table};
 use crate::config::Config;
@@ -41,14 +43,14 @@ impl Models {
     /// Runs the command.
     pub(super) async fn run(self, config: &Config) -> Result<Exit, Failure> {
         match self.action {
-            Action::List => list(config),
+            Action::List => list(config).await,
             Action::Pull { id } => pull(config, id.as_deref()).await,
             Action::Check { id } => check(config, id.as_deref()).await,
         }
     }
 }
 
-fn list(config: &Config) -> Result<Exit, Failure> {
+async fn list(config: &Config) -> Result<Exit, Failure> {
     let files = ModelFiles::shipped()?;
     let fetcher = Fetcher::new(config)?;
     let mut rows = vec![row([
@@ -83,16 +85,24 @@ fn list(config: &Config) -> Result<Exit, Failure> {
         ]));
     }
     print(&table(&rows))?;
+    let learnt = stored_capabilities(config).await;
+    if !learnt.is_empty() {
+        let mut rows = vec![row(["MODEL", "AT", "ASKED WITH (LEARNT FROM ITS SERVER)"])];
+        rows.extend(
+            learnt
+                .iter()
+                .map(|one| row([&one.model, &one.address, &one.capabilities.to_string()])),
+        );
+        print(&format!("\n{}", table(&rows)))?;
+    }
     Ok(Exit::Success)
 }
 
 fn card_row(card: &ModelCard, state: String) -> Vec<String> {
-    let price = |usd: f64| {
-        if usd == 0.0 {
-            "-".to_owned()
-        } else {
-            format!("{usd:.2}")
-        }
+    let price = |of: fn(Price) -> f64| match card.price.map(of) {
+        None => "?".to_owned(),
+        Some(0.0) => "-".to_owned(),
+        Some(usd) => format!("{usd:.2}"),
     };
     let languages = match &card.languages {
         Languages::Any => "any".to_owned(),
@@ -102,8 +112,8 @@ fn card_row(card: &ModelCard, state: String) -> Vec<String> {
         card.id.clone(),
         card.provider.clone(),
         card.context_window.to_string(),
-        price(card.price.input),
-        price(card.price.output),
+        price(|price| price.input),
+        price(|price| price.output),
         languages,
         state,
     ]

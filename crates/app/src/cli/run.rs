@@ -9,6 +9,7 @@ use domain::clock::{Clock, SystemClock};
 use domain::error::ErrorKind;
 use domain::generation::GenerationStatus;
 use domain::id::{CourseId, GenerationId};
+use domain::usage::MicroUsd;
 use domain::user::Actor;
 use indicatif::MultiProgress;
 use llm::gateway::Models;
@@ -28,7 +29,7 @@ use super::summary;
 use crate::config::Config;
 use crate::extraction::document_reader;
 use crate::failure::{Exit, Failure};
-use crate::progress::{Display, Words};
+use crate::progress::{Display, ShownCost, Words};
 use crate::upload::open_blobs;
 use crate::wiring::{Fetcher, Files, Plan, PullDisplay, models, open_store, vector_index};
 use crate::worker::{WorkEnd, Worker};
@@ -371,13 +372,16 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn spent(&self, database: &Database, subject: Subject) -> Result<domain::usage::MicroUsd, Failure> {
+    async fn spent(&self, database: &Database, subject: Subject) -> Result<ShownCost, Failure> {
         let id = subject.generation_id;
         let spending = database
             .store
             .with_tenant(&database.actor, async |tx| generation::get_spending(tx, id).await)
             .await?;
-        Ok(spending.spent)
+        Ok(ShownCost {
+            known: spending.spent,
+            has_unpriced: spending.assumed > MicroUsd::ZERO,
+        })
     }
 }
 

@@ -4,18 +4,17 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use domain::lesson::LessonStatus;
-use domain::usage::MicroUsd;
 use store::course::Course;
 use store::lesson::StoredLesson;
 
 use super::table::{row, table};
-use crate::progress::{Board, Words, duration};
+use crate::progress::{Board, ShownCost, Words, duration};
 
 /// The figures of a finished course.
 pub(super) fn finished(
     course: &Course,
     lessons: &[StoredLesson],
-    spent: MicroUsd,
+    spent: ShownCost,
     board: &Board,
     now: DateTime<Utc>,
     words: Words,
@@ -41,7 +40,7 @@ pub(super) fn finished(
         ]));
         rows.push(row([words.tokens(), &metadata.total_tokens.total.to_string()]));
     }
-    rows.push(row([words.cost(), &spent.to_string()]));
+    rows.push(row([words.cost(), &spent.shown(words)]));
     let (calls, skipped, retries) = board.calls();
     let mut made = calls.to_string();
     if skipped > 0 {

@@ -8,6 +8,8 @@ use domain::stage::Stage;
 use domain::usage::{MicroUsd, TokenUsage};
 use pipeline::event::Event;
 
+use super::Words;
+
 /// Tokens a second are averaged over this time: long enough to be calm, short enough to be present.
 const SPEED_WINDOW: TimeDelta = TimeDelta::seconds(10);
 /// Shares of a whole generation's time, by step; from generations with remote and embedded models.
@@ -15,6 +17,26 @@ const SPEED_WINDOW: TimeDelta = TimeDelta::seconds(10);
 const TIME_SHARES: [f64; 5] = [0.01, 0.14, 0.30, 0.53, 0.02];
 /// Below this share nothing sensible can be said of the time left.
 const LEAST_SHARE_FOR_ESTIMATE: f64 = 0.08;
+
+/// Money that was spent, as far as anybody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ShownCost {
+    /// What calls of known price cost.
+    pub(crate) known: MicroUsd,
+    /// Whether there were others.
+    pub(crate) has_unpriced: bool,
+}
+
+impl ShownCost {
+    /// `$0.12`; `unknown` where no price is known; `$0.12 + unknown` where some are. Never a zero that is a guess.
+    pub(crate) fn shown(self, words: Words) -> String {
+        match (self.has_unpriced, self.known) {
+            (false, known) => known.to_string(),
+            (true, MicroUsd::ZERO) => words.cost_unknown().to_owned(),
+            (true, known) => format!("{known} + {}", words.cost_unknown()),
+        }
+    }
+}
 
 /// Where one step stands.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +74,8 @@ pub(crate) struct Board {
     words: u64,
     usage: TokenUsage,
     cost: MicroUsd,
+    /// Whether calls were made whose price nobody knows.
+    has_unpriced: bool,
     calls: u32,
     calls_skipped: u32,
     retries: u32,
@@ -87,6 +111,7 @@ impl Board {
             words: 0,
             usage: TokenUsage::default(),
             cost: MicroUsd::ZERO,
+            has_unpriced: false,
             calls: 0,
             calls_skipped: 0,
             retries: 0,
@@ -145,7 +170,10 @@ impl Board {
             Event::CallEnded { input, output, cost } => {
                 self.calls += 1;
                 self.usage += TokenUsage::new(*input, *output);
-                self.cost += *cost;
+                match cost {
+                    Some(cost) => self.cost += *cost,
+                    None => self.has_unpriced = true,
+                }
             }
             Event::CallSkipped => self.calls_skipped += 1,
             Event::Retry { .. } => self.retries += 1,
@@ -206,8 +234,11 @@ impl Board {
     }
 
     /// Money spent in this run.
-    pub(crate) const fn cost(&self) -> MicroUsd {
-        self.cost
+    pub(crate) const fn cost(&self) -> ShownCost {
+        ShownCost {
+            known: self.cost,
+            has_unpriced: self.has_unpriced,
+        }
     }
 
     /// Calls that ended in this run, calls found done in the database, attempts rejected.

@@ -152,7 +152,7 @@ pub(super) fn figures(board: &Board, now: DateTime<Utc>, words: Words) -> String
     if let Some(speed) = board.tokens_per_second(now) {
         parts.push(format!("{speed:.0} {}", words.tokens_per_second()));
     }
-    parts.push(board.cost().to_string());
+    parts.push(board.cost().shown(words));
     parts.push(format!("{} {}", words.elapsed(), duration(board.elapsed(now))));
     if let Some(left) = board.time_left(now) {
         parts.push(format!("{} {}", words.left(), duration(left)));

@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::usage::TokenUsage;
-use llm::error::ProviderError;
+use llm::error::{FailedAttempt, ProviderError};
 use llm::provider::{Provider, StreamObserver};
 use llm::request::Request;
 use llm::response::Response;
@@ -88,7 +87,7 @@ impl Observer for JobWatch {
     fn on_event(&self, event: Event) {
         self.pulse.beat();
         match event {
-            Event::CallEnded { cost, .. } => self.metrics.spent(cost),
+            Event::CallEnded { cost, .. } => self.metrics.spent(cost.unwrap_or_default()),
             Event::Retry { what, reason } => tracing::debug!(what, reason, "asked again"),
             Event::Notice { message } => tracing::info!(message, "notice"),
             _ => {}
@@ -195,13 +194,13 @@ impl Provider for Gated {
         request: &Request,
         observer: &dyn StreamObserver,
         cancel: &CancellationToken,
-    ) -> Result<Response, ProviderError> {
+    ) -> Result<Response, FailedAttempt> {
         // Entered before the gate is looked at: else a call could slip through while the shutdown believes in silence.
         let passage = Passage::enter(&self.gate);
         if self.gate.closed.is_cancelled() {
             drop(passage);
             cancel.cancelled().await;
-            return Err(ProviderError::Cancelled);
+            return Err(ProviderError::Cancelled.into());
         }
         let begun = Instant::now();
         let beating = Beating {
@@ -212,7 +211,10 @@ impl Provider for Gated {
         self.gate.pulse.beat();
         let (word, usage) = match &outcome {
             Ok(response) => ("ok", response.usage),
-            Err(error) => (error.code(), TokenUsage::default()),
+            Err(failed) => {
+                let spent = failed.spent.map(|spent| spent.usage);
+                (failed.error.code(), spent.unwrap_or_default())
+            }
         };
         self.gate
             .metrics

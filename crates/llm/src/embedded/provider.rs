@@ -18,7 +18,7 @@ use super::constraint::Grammars;
 use super::engine::{Engine, Event, Job};
 use super::network::Network;
 use super::vocabulary::Vocabulary;
-use crate::error::ProviderError;
+use crate::error::{FailedAttempt, ProviderError};
 use crate::provider::{Provider, StreamObserver};
 use crate::request::Request;
 use crate::response::{FinishReason, Response};
@@ -259,12 +259,12 @@ impl Provider for EmbeddedProvider {
         request: &Request,
         observer: &dyn StreamObserver,
         cancel: &CancellationToken,
-    ) -> Result<Response, ProviderError> {
+    ) -> Result<Response, FailedAttempt> {
         let begin = Instant::now();
         let work = self.answer(request, observer, cancel, begin);
         tokio::select! {
-            answer = work => answer,
-            () = cancel.cancelled() => Err(ProviderError::Cancelled),
+            answer = work => Ok(answer?),
+            () = cancel.cancelled() => Err(ProviderError::Cancelled.into()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use domain::usage::{MicroUsd, TokenUsage};
+use domain::usage::TokenUsage;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -11,7 +11,8 @@ use super::{AttemptRecord, CallError, CallLog, CallOutcome, CallSpec, Lane, Mode
 use crate::breaker::Circuit;
 use crate::budget::{Fit, TokenBudget, count_prompt};
 use crate::card::StructuredOutput;
-use crate::error::ProviderError;
+use crate::error::{FailedAttempt, ProviderError};
+use crate::pricing::{ASSUMED_PRICE, Cost};
 use crate::provider::{EmbeddingKind, StreamObserver};
 use crate::request::Request;
 use crate::response::Response;
@@ -34,20 +35,25 @@ struct TooLong {
     window: u32,
 }
 
+/// Attempts of one model at a content that was declined: filters and models decide anew each time.
+const TRIES_WHEN_DECLINED: u32 = 2;
+
 /// One content attempt under way.
-struct Climb<'a> {
-    models: &'a Models,
-    spec: &'a CallSpec,
-    work: Work,
-    observer: &'a dyn StreamObserver,
-    cancel: &'a CancellationToken,
-    log: &'a dyn CallLog,
-    attempts: u32,
+pub(super) struct Climb<'a> {
+    pub(super) models: &'a Models,
+    pub(super) spec: &'a CallSpec,
+    pub(super) work: Work,
+    pub(super) observer: &'a dyn StreamObserver,
+    pub(super) cancel: &'a CancellationToken,
+    pub(super) log: &'a dyn CallLog,
+    pub(super) attempts: u32,
+    pub(super) began: Instant,
 }
 
 impl Models {
     /// Makes one content attempt. The same model is tried up to three times after transient failures, then the
-    /// next of the route (reason `provider_down`). Every transport attempt is reported to `log` before this returns.
+    /// next of the route (reason `provider_down`); then the call waits for them, as long as they say or with growing
+    /// pauses, up to the wait limit. Every transport attempt is reported to `log` before this returns.
     /// The observer hears of each attempt's text from its beginning.
     ///
     /// # Errors
@@ -81,8 +87,9 @@ impl Models {
             cancel,
             log,
             attempts: 0,
+            began: Instant::now(),
         }
-        .along_the_route(first_reason)
+        .until_answered(first_reason)
         .await
     }
 
@@ -116,6 +123,11 @@ impl Models {
         }
     }
 
+    pub(super) fn stage_pause(&self, round: u32, retry_after: Option<Duration>) -> Duration {
+        let mut rng = self.shared.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.retry.stage_pause(round, retry_after, &mut *rng)
+    }
+
     fn wait_after(&self, failed: u32, retry_after: Option<Duration>) -> Option<Duration> {
         let mut rng = self.shared.rng.lock().unwrap_or_else(PoisonError::into_inner);
         self.shared.retry.wait_after(failed, retry_after, &mut *rng)
@@ -123,19 +135,24 @@ impl Models {
 }
 
 impl Climb<'_> {
-    async fn along_the_route(&mut self, first_reason: RouteReason) -> Result<CallOutcome, CallError> {
+    /// One round over the models of the route.
+    pub(super) async fn along_the_route(
+        &mut self,
+        first_reason: RouteReason,
+        round: u32,
+    ) -> Result<CallOutcome, CallError> {
         let models = self.models;
         let mut tried: Vec<&str> = Vec::new();
         let mut too_long = TooLong {
             input_tokens: 0,
             window: 0,
         };
-        let mut last_failure = None;
+        let mut failures: Vec<(&Lane, ProviderError)> = Vec::new();
         for lane in models.lanes(self.work).from(self.spec.escalation) {
-            let reason = if last_failure.is_some() {
-                RouteReason::ProviderDown
-            } else {
+            let reason = if failures.is_empty() {
                 first_reason
+            } else {
+                RouteReason::ProviderDown
             };
             let picks = match self.picks(models, lane, reason) {
                 Ok(picks) => picks,
@@ -150,37 +167,56 @@ impl Climb<'_> {
                     continue;
                 }
                 tried.push(&pick.lane.card.id);
-                match self.on_one_model(&pick).await {
+                let error = match self.on_one_model(&pick, round).await {
                     Ok(outcome) => return Ok(outcome),
-                    Err(ProviderError::Cancelled) => return Err(CallError::Cancelled),
-                    Err(error)
-                        if error.is_transient() || matches!(error, ProviderError::BreakerOpen { .. }) =>
-                    {
-                        last_failure = Some(error);
+                    Err(Stop::Cancelled) => return Err(CallError::Cancelled),
+                    Err(Stop::Forbidden(cause)) => {
+                        let attempts = self.attempts;
+                        return Err(CallError::Stopped { attempts, cause });
                     }
-                    Err(cause) => {
-                        return Err(CallError::Refused {
-                            model: pick.lane.card.id.clone(),
-                            provider: pick.lane.card.provider.clone(),
-                            cause,
-                        });
-                    }
+                    Err(Stop::Failed(error)) => error,
+                };
+                if let ProviderError::TooLong { window, .. } = &error {
+                    too_long = TooLong {
+                        input_tokens: self.measured(pick.lane, reason).2,
+                        window: *window,
+                    };
                 }
+                if !goes_along_the_route(&error) {
+                    return Err(refused(pick.lane, error));
+                }
+                failures.push((pick.lane, error));
             }
         }
-        let (work, attempts) = (self.work, self.attempts);
-        Err(match (last_failure, too_long) {
-            (Some(cause), _) => CallError::Exhausted {
-                work,
-                attempts,
-                cause,
+        Err(self.worst_of(failures, &too_long))
+    }
+
+    /// What to tell after all models have failed: an outage, which may pass, before a refusal of this very call.
+    fn worst_of(&self, failures: Vec<(&Lane, ProviderError)>, too_long: &TooLong) -> CallError {
+        let place = failures
+            .iter()
+            .rposition(|(_, error)| error.is_outage())
+            .or_else(|| {
+                let is_told = |error: &ProviderError| !matches!(error, ProviderError::TooLong { .. });
+                failures.iter().rposition(|(_, error)| is_told(error))
+            });
+        match place.and_then(|place| failures.into_iter().nth(place)) {
+            Some((_, cause)) if cause.is_outage() || matches!(cause, ProviderError::Empty) => {
+                CallError::Exhausted {
+                    work: self.work,
+                    attempts: self.attempts,
+                    waited: self.began.elapsed(),
+                    asked: None,
+                    cause,
+                }
+            }
+            Some((lane, cause)) => refused(lane, cause),
+            None => CallError::TooLong {
+                work: self.work,
+                input_tokens: too_long.input_tokens,
+                window: too_long.window,
             },
-            (None, TooLong { input_tokens, window }) => CallError::TooLong {
-                work,
-                input_tokens,
-                window,
-            },
-        })
+        }
     }
 
     /// The models to try in place of `lane`: itself if the call fits its budget, else those of the overflow route
@@ -212,7 +248,7 @@ impl Climb<'_> {
             .lanes(Work::Overflow)
             .from(0)
             .chain([lane])
-            .map(|lane| lane.card.context_window);
+            .map(|lane| models.shared.corrected(lane).context_window);
         Err(TooLong {
             input_tokens,
             window: windows.max().unwrap_or_default(),
@@ -220,13 +256,13 @@ impl Climb<'_> {
     }
 
     fn measured<'a>(&self, lane: &'a Lane, reason: RouteReason) -> (Pick<'a>, Fit, u32) {
-        let card = &lane.card;
+        let card = self.models.shared.corrected(lane);
         let schema_in_prompt = match card.structured_output {
             StructuredOutput::JsonObject | StructuredOutput::None => self.spec.schema.as_ref(),
             StructuredOutput::JsonSchema | StructuredOutput::Grammar => None,
         };
         let input = count_prompt(&*lane.counter, &self.spec.messages, schema_in_prompt);
-        let fit = TokenBudget::of(card).fit(input, self.spec.expected_output_tokens.min(card.max_output));
+        let fit = TokenBudget::of(&card).fit(input, self.spec.expected_output_tokens.min(card.max_output));
         let room = card.context_window.saturating_sub(input);
         let max_output_tokens = self.spec.max_output_tokens.min(card.max_output).min(room);
         (
@@ -241,7 +277,7 @@ impl Climb<'_> {
         )
     }
 
-    async fn on_one_model(&mut self, pick: &Pick<'_>) -> Result<CallOutcome, ProviderError> {
+    async fn on_one_model(&mut self, pick: &Pick<'_>, round: u32) -> Result<CallOutcome, Stop> {
         let card = &pick.lane.card;
         let shared = &self.models.shared;
         let circuit = Circuit {
@@ -260,14 +296,11 @@ impl Climb<'_> {
         loop {
             let permit = tokio::select! {
                 biased;
-                () = self.cancel.cancelled() => return Err(ProviderError::Cancelled),
+                () = self.cancel.cancelled() => return Err(Stop::Cancelled),
                 permit = pick.lane.installed.limiter.acquire() => permit,
             };
             // Asked after the wait for the permit: the breaker may have opened meanwhile.
-            shared
-                .breaker
-                .admit(&circuit)
-                .map_err(|retry_in| ProviderError::BreakerOpen { retry_in })?;
+            shared.breaker.admit(&circuit)?;
             let started = Instant::now();
             let result = pick
                 .lane
@@ -276,13 +309,12 @@ impl Climb<'_> {
                 .generate(&request, self.observer, self.cancel)
                 .await;
             self.attempts += 1;
-            let cost = result
-                .as_ref()
-                .map_or(MicroUsd::ZERO, |response| cost_of(response, pick.lane));
+            let cost = cost_of(&result, pick.lane);
             self.report(pick, started.elapsed(), cost, &result).await;
             let error = match result {
                 Ok(response) => {
                     shared.breaker.succeeded(&circuit);
+                    shared.has_answered(&card.provider);
                     permit.succeeded();
                     return Ok(CallOutcome {
                         response,
@@ -294,22 +326,33 @@ impl Climb<'_> {
                         attempts: self.attempts,
                     });
                 }
-                Err(error) => error,
+                Err(FailedAttempt { error, .. }) => error,
             };
             if !error.is_transient() {
-                return Err(error);
+                return Err(error.into());
             }
-            if matches!(error, ProviderError::RateLimited { .. }) {
+            if !matches!(error, ProviderError::Connect { .. }) {
+                shared.has_answered(&card.provider);
+            }
+            match &error {
                 // Being asked to slow down is not being broken: the limiter answers it, not the breaker.
-                permit.pushed_back();
-            } else {
-                drop(permit);
-                shared.breaker.failed(&circuit);
+                ProviderError::RateLimited { .. } => permit.pushed_back(),
+                error if error.is_outage() => {
+                    drop(permit);
+                    shared.breaker.failed(&circuit, error);
+                }
+                _ => drop(permit),
+            }
+            if !self.log.may_go_on() {
+                return Err(Stop::Forbidden(error));
             }
             failed += 1;
+            let is_declined = matches!(error, ProviderError::Filtered { .. });
+            let is_last = (is_declined && failed >= TRIES_WHEN_DECLINED) || (round > 0 && error.is_outage());
             // The permit is given back by now: others may call while this one waits.
-            let Some(wait) = self.models.wait_after(failed, error.retry_after()) else {
-                return Err(error);
+            let wait = self.models.wait_after(failed, error.retry_after());
+            let Some(wait) = wait.filter(|wait| !is_last && self.has_time_for(*wait)) else {
+                return Err(error.into());
             };
             tracing::debug!(
                 model = card.id,
@@ -317,7 +360,7 @@ impl Climb<'_> {
                 wait_ms = wait.as_millis(),
                 "trying again"
             );
-            sleep(wait, self.cancel).await?;
+            self.pause(wait, pick.lane, &error).await?;
         }
     }
 
@@ -325,11 +368,13 @@ impl Climb<'_> {
         &self,
         pick: &Pick<'_>,
         latency: Duration,
-        cost: MicroUsd,
-        result: &Result<Response, ProviderError>,
+        cost: Cost,
+        result: &Result<Response, FailedAttempt>,
     ) {
         let response = result.as_ref().ok();
-        let error = result.as_ref().err();
+        let failed = result.as_ref().err();
+        let spent = failed.and_then(|failed| failed.spent).map(|spent| spent.usage);
+        let usage = response.map(|response| response.usage).or(spent);
         let record = AttemptRecord {
             work: self.work,
             model: pick.lane.card.id.clone(),
@@ -337,21 +382,63 @@ impl Climb<'_> {
             upstream: response.and_then(|response| response.upstream.clone()),
             attempt: self.attempts,
             reason: pick.reason,
-            usage: response.map_or_else(TokenUsage::default, |response| response.usage),
+            usage: usage.unwrap_or_default(),
             cost,
             latency,
             finish_reason: response.map(|response| response.finish_reason),
-            outcome: error.map_or("ok", ProviderError::code),
-            error: error.map(ToString::to_string),
+            outcome: failed.map_or("ok", |failed| failed.error.code()),
+            error: failed.map(ToString::to_string),
         };
         self.log.on_attempt(record).await;
     }
 }
 
-fn cost_of(response: &Response, lane: &Lane) -> MicroUsd {
-    response
-        .cost
-        .unwrap_or_else(|| lane.card.price.cost(response.usage, response.cached_input))
+/// Why a model is not tried any further.
+pub(super) enum Stop {
+    Cancelled,
+    /// The caller's log allows no further attempt.
+    Forbidden(ProviderError),
+    Failed(ProviderError),
+}
+
+impl From<ProviderError> for Stop {
+    fn from(error: ProviderError) -> Self {
+        match error {
+            ProviderError::Cancelled => Self::Cancelled,
+            error => Self::Failed(error),
+        }
+    }
+}
+
+/// Whether the next model of the route may do better. A wrong key, an empty account or an unknown model is told at once:
+/// to go on with another model would hide it.
+const fn goes_along_the_route(error: &ProviderError) -> bool {
+    error.is_outage() || error.is_of_this_call() || matches!(error, ProviderError::Rejected { .. })
+}
+
+fn refused(lane: &Lane, cause: ProviderError) -> CallError {
+    CallError::Refused {
+        model: lane.card.id.clone(),
+        provider: lane.card.provider.clone(),
+        cause,
+    }
+}
+
+/// What an attempt cost, also one that failed after it was paid for.
+fn cost_of(result: &Result<Response, FailedAttempt>, lane: &Lane) -> Cost {
+    let (usage, cached_input, cost) = match result {
+        Ok(response) => (response.usage, response.cached_input, response.cost),
+        Err(FailedAttempt {
+            spent: Some(spent), ..
+        }) => (spent.usage, spent.cached_input, spent.cost),
+        Err(FailedAttempt { spent: None, .. }) => (TokenUsage::default(), 0, None),
+    };
+    match (cost, lane.card.price) {
+        (Some(cost), _) => Cost::Known(cost),
+        (None, Some(price)) => Cost::Known(price.cost(usage, cached_input)),
+        (None, None) if usage == TokenUsage::default() => Cost::FREE,
+        (None, None) => Cost::Assumed(ASSUMED_PRICE.cost(usage, cached_input)),
+    }
 }
 
 async fn sleep(wait: Duration, cancel: &CancellationToken) -> Result<(), ProviderError> {

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta};
 use domain::clock::FixedClock;
+use domain::usage::MicroUsd;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -134,6 +135,7 @@ async fn transient_failures_are_tried_three_times_then_the_next_model_answers() 
 async fn retry_after_is_waited_for() {
     let slow_down = ProviderError::RateLimited {
         retry_after: Some(Duration::from_secs(20)),
+        message: "slow down".to_owned(),
     };
     let set = set_up(
         vec![ScriptedReply::error(slow_down), ScriptedReply::text("hello")],
@@ -162,9 +164,9 @@ async fn what_cannot_be_mended_is_not_tried_again() {
             ErrorKind::Setup,
         ),
         (
-            ProviderError::Rejected {
-                status: 400,
-                message: "no".to_owned(),
+            ProviderError::Foreign {
+                address: "host".to_owned(),
+                message: "a web page".to_owned(),
             },
             ErrorKind::Setup,
         ),
@@ -186,7 +188,7 @@ async fn what_cannot_be_mended_is_not_tried_again() {
 #[tokio::test(start_paused = true)]
 async fn exhausted_route_says_how_often_it_was_tried() {
     let set = set_up(
-        vec![server_error()],
+        vec![ScriptedReply::error(ProviderError::Empty)],
         vec![ScriptedReply::error(ProviderError::Empty)],
     );
     let error = set.call(&spec(Work::Lesson)).await.unwrap_err();
@@ -227,6 +229,7 @@ async fn requests_to_slow_down_do_not_open_the_breaker() {
     let set = set_up(
         vec![ScriptedReply::error(ProviderError::RateLimited {
             retry_after: None,
+            message: "slow down".to_owned(),
         })],
         vec![ScriptedReply::text("x")],
     );
@@ -333,7 +336,7 @@ async fn providers_own_cost_wins_and_cached_tokens_have_their_own_price() {
         cached: Some(0.25),
     };
     cards.insert(ModelCard {
-        price,
+        price: Some(price),
         ..card("small", "first", 8_192)
     });
     let replies = vec![
@@ -352,18 +355,18 @@ async fn providers_own_cost_wins_and_cached_tokens_have_their_own_price() {
             .await
             .unwrap()
     };
-    assert_eq!(call().await.cost, MicroUsd(77));
+    assert_eq!(call().await.cost, Cost::Known(MicroUsd(77)));
     let outcome = call().await;
     let usage = outcome.response.usage;
     assert_eq!(
         outcome.cost,
-        MicroUsd(i64::try_from(usage.input + 2 * usage.output).unwrap())
+        Cost::Known(MicroUsd(i64::try_from(usage.input + 2 * usage.output).unwrap()))
     );
     assert_eq!(log.0.lock().unwrap()[1].cost, outcome.cost);
     // The whole prompt came from the provider's cache.
     assert_eq!(
         call().await.cost,
-        price.cost(usage, usage.input),
+        Cost::Known(price.cost(usage, usage.input)),
         "{usage:?} at {price:?}"
     );
 }
@@ -390,4 +393,152 @@ async fn related_texts_are_closer_than_unrelated_ones() {
         cosine(0, 1),
         cosine(0, 2)
     );
+}
+
+/// Hears of waits and allows only so many attempts.
+struct Watched {
+    told: Mutex<Vec<(String, u64)>>,
+    attempts_left: Mutex<u32>,
+}
+
+impl Watched {
+    fn allowing(attempts: u32) -> Self {
+        Self {
+            told: Mutex::default(),
+            attempts_left: Mutex::new(attempts),
+        }
+    }
+}
+
+#[async_trait]
+impl CallLog for Watched {
+    async fn on_attempt(&self, _record: AttemptRecord) {
+        *self.attempts_left.lock().unwrap() -= 1;
+    }
+
+    fn may_go_on(&self) -> bool {
+        *self.attempts_left.lock().unwrap() > 0
+    }
+
+    fn on_wait(&self, waiting: &Waiting) {
+        let told = (waiting.cause.code().to_owned(), waiting.left.as_secs());
+        self.told.lock().unwrap().push(told);
+    }
+}
+
+async fn watched(set: &Set, log: &Watched) -> Result<CallOutcome, CallError> {
+    set.models
+        .call(&spec(Work::Lesson), &Unobserved, &CancellationToken::new(), log)
+        .await
+}
+
+fn slow_down(seconds: u64) -> ScriptedReply {
+    ScriptedReply::error(ProviderError::RateLimited {
+        retry_after: Some(Duration::from_secs(seconds)),
+        message: "a limit a minute".to_owned(),
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn outage_is_waited_for_and_told_twice_a_minute() {
+    // Six failures of each model: two rounds of waiting, and the breakers open meanwhile.
+    let mut replies = vec![slow_down(100); 2];
+    replies.push(ScriptedReply::text("back"));
+    let set = set_up(replies.clone(), replies);
+    let log = Watched::allowing(99);
+    let started = tokio::time::Instant::now();
+    let outcome = watched(&set, &log).await.unwrap();
+    assert_eq!(outcome.response.text, "back");
+    assert_eq!(
+        started.elapsed(),
+        Duration::from_secs(200),
+        "as long as the provider asks, twice"
+    );
+    let told = log.told.lock().unwrap();
+    let left: Vec<u64> = told.iter().map(|(_, left)| *left).collect();
+    assert_eq!(left, [100, 75, 50, 25, 100, 75, 50, 25]);
+    assert!(told.iter().all(|(code, _)| code == "rate_limited"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_limit_ends_an_outage_with_its_true_cause() {
+    let set = set_up(vec![server_error()], vec![server_error()]);
+    let started = tokio::time::Instant::now();
+    let error = watched(&set, &Watched::allowing(9999)).await.unwrap_err();
+    assert!(
+        matches!(
+            &error,
+            CallError::Exhausted {
+                cause: ProviderError::Server { .. },
+                asked: None,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    let limit = RetryPolicy::default().wait_limit;
+    assert!(
+        started.elapsed() <= limit && started.elapsed() > limit / 2,
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_beyond_the_limit_is_told_at_once() {
+    let set = set_up(vec![slow_down(86_400)], vec![slow_down(86_400)]);
+    let started = tokio::time::Instant::now();
+    let error = watched(&set, &Watched::allowing(9)).await.unwrap_err();
+    assert!(
+        error.to_string().contains("asks to wait another 86400 s"),
+        "{error}"
+    );
+    assert_eq!(started.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn address_where_nobody_ever_answered_is_not_waited_for() {
+    let nobody = || {
+        vec![ScriptedReply::error(ProviderError::Connect {
+            endpoint: "localhost:1".to_owned(),
+            reason: "connection refused".to_owned(),
+        })]
+    };
+    let set = set_up(nobody(), nobody());
+    let started = tokio::time::Instant::now();
+    watched(&set, &Watched::allowing(9)).await.unwrap_err();
+    assert!(
+        started.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn declined_content_is_tried_twice_then_by_the_next_model() {
+    let declined = || {
+        vec![ScriptedReply::error(ProviderError::Filtered {
+            message: "no".to_owned(),
+        })]
+    };
+    let set = set_up(declined(), vec![ScriptedReply::text("hello")]);
+    assert_eq!(set.call(&spec(Work::Lesson)).await.unwrap().model, "strong");
+    assert_eq!((set.first.calls(), set.second.calls()), (2, 1));
+    let set = set_up(declined(), declined());
+    let error = set.call(&spec(Work::Lesson)).await.unwrap_err();
+    assert!(
+        error.is_of_this_call() && matches!(error, CallError::Refused { .. }),
+        "{error:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_attempt_is_made_that_the_log_forbids() {
+    let set = set_up(vec![server_error()], vec![ScriptedReply::text("hello")]);
+    let error = watched(&set, &Watched::allowing(1)).await.unwrap_err();
+    assert!(
+        matches!(error, CallError::Stopped { attempts: 1, .. }),
+        "{error:?}"
+    );
+    assert_eq!((set.first.calls(), set.second.calls()), (1, 0));
 }

@@ -1,13 +1,18 @@
 //! Any endpoint that speaks the OpenAI protocol: OpenRouter, OpenAI, vLLM, Ollama, llama.cpp's server ...
 
+mod answer;
+mod body;
 pub mod embeddings;
 pub(crate) mod failure;
+mod negotiation;
+mod refusal;
 mod stream;
-mod wire;
+mod wait_hint;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::clock::Clock;
@@ -18,8 +23,12 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use self::negotiation::{Asked, Negotiation};
+use self::refusal::Refusal;
+use self::stream::Patience;
+use crate::capability::{Adjustment, Capabilities, CapabilityBook};
 use crate::card::{Cards, StructuredOutput};
-use crate::error::ProviderError;
+use crate::error::{FailedAttempt, ProviderError};
 use crate::http_client::http_client;
 use crate::provider::{Provider, StreamObserver};
 use crate::request::Request;
@@ -64,7 +73,16 @@ pub struct Endpoint {
     pub extra_headers: Vec<(String, String)>,
     /// What is special about it.
     pub dialect: Dialect,
+    /// How long it may send no byte; `None`: as long as each request says.
+    pub idle_timeout: Option<Duration>,
+    /// How long it may send nothing that is written or thought, however many signs of life come; `None`:
+    /// [`DEFAULT_CONTENT_TIMEOUT`], or as long as each request allows silence if that is longer.
+    pub content_timeout: Option<Duration>,
 }
+
+/// A remote model that sends signs of life alone for so long is taken to hang: queues and prompts that are read take
+/// up to two minutes with the slowest providers.
+pub const DEFAULT_CONTENT_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// Calls at once that a remote provider takes without special agreement.
 const DEFAULT_MAX_PARALLEL: usize = 16;
@@ -81,13 +99,39 @@ impl Endpoint {
             extra_body: Map::new(),
             extra_headers: Vec::new(),
             dialect,
+            idle_timeout: None,
+            content_timeout: None,
         }
     }
 
+    /// The base URL with one more step in its path; its query stays behind it, where Azure wants `api-version`.
     fn url(&self, path: &str) -> Result<Url, ProviderError> {
-        let base = self.base_url.as_str().trim_end_matches('/');
-        Url::parse(&format!("{base}/{path}"))
-            .map_err(|error| ProviderError::Setup(format!("the base URL {base} is wrong: {error}")))
+        let mut url = self.base_url.clone();
+        let wrong = || ProviderError::Setup(format!("the base URL {} is wrong", self.address()));
+        let mut steps = url.path_segments_mut().map_err(|()| wrong())?;
+        steps.pop_if_empty().extend(path.split('/'));
+        drop(steps);
+        Ok(url)
+    }
+
+    /// Host and port, for messages: never a name, password or query of the URL.
+    pub fn host(&self) -> String {
+        let host = self.base_url.host_str().unwrap_or_default();
+        match self.base_url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        }
+    }
+
+    /// Host, port and path: what tells one endpoint from another.
+    pub fn address(&self) -> String {
+        format!("{}{}", self.host(), self.base_url.path().trim_end_matches('/'))
+    }
+
+    fn patience(&self, request: &Request) -> Patience {
+        let idle = self.idle_timeout.unwrap_or(request.idle_timeout);
+        let content = self.content_timeout.unwrap_or(DEFAULT_CONTENT_TIMEOUT.max(idle));
+        Patience { idle, content }
     }
 
     fn headers(&self) -> Result<HeaderMap, ProviderError> {
@@ -126,8 +170,10 @@ pub struct OpenAiCompatible {
     client: reqwest::Client,
     headers: HeaderMap,
     clock: Arc<dyn Clock>,
-    /// What each model can do. Lowered when the endpoint refuses a `response_format`.
-    abilities: Mutex<HashMap<String, StructuredOutput>>,
+    /// How the cards say that each model is held to a shape.
+    cards: HashMap<String, StructuredOutput>,
+    /// How each model is asked, as its server has taught.
+    book: Arc<CapabilityBook>,
 }
 
 impl fmt::Debug for OpenAiCompatible {
@@ -147,76 +193,103 @@ impl OpenAiCompatible {
         endpoint.url("chat/completions")?;
         let headers = endpoint.headers()?;
         let own_cards = cards.iter().filter(|card| card.provider == endpoint.id);
-        let abilities = own_cards
+        let cards = own_cards
             .map(|card| (card.id.clone(), card.structured_output))
             .collect();
-        Ok(Self {
+        let client = Self {
             client: http_client()?,
             headers,
             clock,
-            abilities: Mutex::new(abilities),
+            cards,
             endpoint,
+            book: Arc::default(),
+        };
+        Ok(client.learning_in(Arc::default()))
+    }
+
+    /// The same client, which learns into `book` and out of it.
+    #[must_use]
+    pub fn learning_in(mut self, book: Arc<CapabilityBook>) -> Self {
+        book.register(&self.endpoint.id, &self.endpoint.address());
+        self.book = book;
+        self
+    }
+
+    /// How a model is asked now.
+    pub fn capabilities(&self, model: &str) -> Capabilities {
+        self.book.find(&self.endpoint.id, model).unwrap_or_else(|| {
+            let schema = self.cards.get(model).copied();
+            body::first_capabilities(
+                self.endpoint.dialect,
+                schema.unwrap_or(StructuredOutput::JsonSchema),
+            )
         })
     }
 
-    fn ability(&self, model: &str) -> StructuredOutput {
-        let abilities = self.abilities.lock().unwrap_or_else(PoisonError::into_inner);
-        abilities
-            .get(model)
-            .copied()
-            .unwrap_or(StructuredOutput::JsonSchema)
-    }
-
-    /// The next weaker way to hold a model to a shape, remembered for later calls.
-    fn lower_ability(&self, model: &str, refused: StructuredOutput) -> Option<StructuredOutput> {
-        let lower = match refused {
-            StructuredOutput::JsonSchema | StructuredOutput::Grammar => StructuredOutput::JsonObject,
-            StructuredOutput::JsonObject => StructuredOutput::None,
-            StructuredOutput::None => return None,
-        };
-        tracing::warn!(
-            model,
-            ?refused,
-            ?lower,
-            "the endpoint refuses this response format; a weaker one is used"
-        );
-        self.abilities
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(model.to_owned(), lower);
-        Some(lower)
-    }
-
+    /// One request.
     async fn attempt(
         &self,
         request: &Request,
-        ability: StructuredOutput,
+        asked: &Asked,
         observer: &dyn StreamObserver,
-    ) -> Result<Response, ProviderError> {
+    ) -> Result<Response, Attempt> {
         let started = Instant::now();
-        let body = wire::request_body(request, ability, &self.endpoint);
+        let patience = self.endpoint.patience(request);
         let sending = self
             .client
             .post(self.endpoint.url("chat/completions")?)
             .headers(self.headers.clone())
-            .body(body.to_string())
+            .body(serde_json::Value::Object(asked.body.clone()).to_string())
             .send();
-        let response = timeout(request.idle_timeout, sending)
+        let response = timeout(patience.idle, sending)
             .await
-            .map_err(|_| ProviderError::Timeout {
-                after: request.idle_timeout,
-            })?
-            .map_err(|error| failure::of_sending(&error, &self.endpoint, request.idle_timeout))?;
-        let response = failure::of_status(
-            response,
-            &request.model,
-            request.idle_timeout,
-            &self.endpoint,
-            &*self.clock,
-        )
-        .await?;
-        let answer = stream::read(response, request, observer, &self.endpoint).await?;
-        answer.into_response(request, started.elapsed())
+            .map_err(|_| ProviderError::Timeout { after: patience.idle })?
+            .map_err(|error| failure::of_sending(&error, &self.endpoint, patience.idle))?;
+        if !response.status().is_success() {
+            let refusal = failure::of_response(response, patience.idle, &self.endpoint, &*self.clock).await;
+            return Err(Attempt::Refused(refusal));
+        }
+        let answer = stream::read(response, request, observer, &self.endpoint, patience).await?;
+        Ok(answer.into_response(request, started.elapsed())?)
+    }
+
+    /// A model that thought all its tokens away gets more of them from now on.
+    fn give_room_to_think(&self, model: &str, failed: &FailedAttempt, asked: &Asked) {
+        if !matches!(failed.error, ProviderError::NoRoom { .. }) {
+            return;
+        }
+        let mut capabilities = self.capabilities(model);
+        let more = capabilities
+            .thinking_tokens
+            .saturating_mul(2)
+            .max(asked.answer_tokens);
+        let change = Adjustment::ThinkingRoom(more.min(MOST_THINKING_TOKENS));
+        if change.apply(&mut capabilities) {
+            self.book
+                .learn(&self.endpoint.id, model, &capabilities, &[change]);
+        }
+    }
+}
+
+/// Room for thoughts is not raised above this: what the longest answers of today's models are given.
+const MOST_THINKING_TOKENS: u32 = 65_536;
+
+/// Why one request brought no answer.
+enum Attempt {
+    /// The server refused it: perhaps it takes it in another form.
+    Refused(Refusal),
+    Failed(FailedAttempt),
+}
+
+impl From<ProviderError> for Attempt {
+    fn from(error: ProviderError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<FailedAttempt> for Attempt {
+    fn from(failed: FailedAttempt) -> Self {
+        Self::Failed(failed)
     }
 }
 
@@ -230,29 +303,55 @@ impl Provider for OpenAiCompatible {
         self.endpoint.max_parallel
     }
 
+    /// Refusals are negotiated here: they cost nothing, so one call may send several requests until the server takes one.
     async fn generate(
         &self,
         request: &Request,
         observer: &dyn StreamObserver,
         cancel: &CancellationToken,
-    ) -> Result<Response, ProviderError> {
-        let mut ability = self.ability(&request.model);
+    ) -> Result<Response, FailedAttempt> {
+        let mut negotiation = Negotiation::begin(self.capabilities(&request.model), request);
         loop {
+            let asked = match negotiation.ask(request, &self.endpoint) {
+                Ok(asked) => asked,
+                Err(error) => {
+                    negotiation.keep_windows(&self.book, &self.endpoint.id, &request.model);
+                    return Err(error.into());
+                }
+            };
             let result = tokio::select! {
                 biased;
-                () = cancel.cancelled() => return Err(ProviderError::Cancelled),
-                result = self.attempt(request, ability, observer) => result,
+                () = cancel.cancelled() => return Err(ProviderError::Cancelled.into()),
+                result = self.attempt(request, &asked, observer) => result,
             };
-            // A refused response format costs nothing and is refused again on every try, so the weaker one is
-            // asked for at once. This is the only case in which one call sends two requests.
-            let Err(error) = &result else { return result };
-            if request.schema.is_none() || !failure::is_about_response_format(error) {
-                return result;
+            let outcome = match result {
+                Err(Attempt::Refused(refusal)) => {
+                    if negotiation.answer_to(&refusal, &asked) {
+                        tracing::debug!(
+                            model = request.model,
+                            status = refusal.status,
+                            message = refusal.message,
+                            "refused; asked in another way"
+                        );
+                        continue;
+                    }
+                    negotiation.keep_windows(&self.book, &self.endpoint.id, &request.model);
+                    return Err(negotiation.failure(&request.model, &self.endpoint).into());
+                }
+                Err(Attempt::Failed(failed)) => {
+                    self.give_room_to_think(&request.model, &failed, &asked);
+                    Err(failed)
+                }
+                Ok(response) => Ok(response),
+            };
+            // Whatever became of the answer: the question was taken.
+            if outcome
+                .as_ref()
+                .map_or_else(|failed| failed.spent.is_some(), |_| true)
+            {
+                negotiation.keep(&self.book, &self.endpoint.id, &request.model);
             }
-            let Some(lower) = self.lower_ability(&request.model, ability) else {
-                return result;
-            };
-            ability = lower;
+            return outcome;
         }
     }
 }

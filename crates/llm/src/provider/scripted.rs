@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::budget::{O200k, TokenCounter, count_prompt};
-use crate::error::ProviderError;
+use crate::error::{FailedAttempt, ProviderError};
 use crate::provider::{Embedder, EmbeddingKind, Provider, StreamObserver};
 use crate::request::Request;
 use crate::response::{FinishReason, Response};
@@ -184,7 +184,7 @@ impl Provider for Scripted {
         request: &Request,
         observer: &dyn StreamObserver,
         cancel: &CancellationToken,
-    ) -> Result<Response, ProviderError> {
+    ) -> Result<Response, FailedAttempt> {
         let started = Instant::now();
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
         self.requests
@@ -194,17 +194,18 @@ impl Provider for Scripted {
         let reply = (self.script)(request, call);
         tokio::select! {
             biased;
-            () = cancel.cancelled() => return Err(ProviderError::Cancelled),
+            () = cancel.cancelled() => return Err(ProviderError::Cancelled.into()),
             () = sleep(reply.delay.min(request.idle_timeout)) => {}
         }
         if reply.delay > request.idle_timeout {
             return Err(ProviderError::Timeout {
                 after: request.idle_timeout,
-            });
+            }
+            .into());
         }
         let answer = reply.outcome?;
         if answer.text.trim().is_empty() {
-            return Err(ProviderError::Empty);
+            return Err(ProviderError::Empty.into());
         }
         let usage = usage_of(request, &answer.text);
         let pieces = pieces_of(&answer.text);

@@ -244,7 +244,10 @@ fn refusal(status: StatusCode, text: &str) -> ProviderError {
     let status = status.as_u16();
     match status {
         401 | 403 => ProviderError::Unauthorized { status, message },
-        429 => ProviderError::RateLimited { retry_after: None },
+        429 => ProviderError::RateLimited {
+            retry_after: None,
+            message,
+        },
         500.. => ProviderError::Server {
             status,
             message,

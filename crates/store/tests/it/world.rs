@@ -232,6 +232,7 @@ pub(crate) fn call(claimed: &ClaimedJob, batch: u32, attempt: u32, outcome: &str
         prompt_hash: "00".to_owned(),
         usage: TokenUsage::new(100, 20),
         cost: MicroUsd(5),
+        assumed: None,
         latency: Duration::from_millis(7),
         finish_reason: Some("stop".to_owned()),
         repair_layer: Some(0),

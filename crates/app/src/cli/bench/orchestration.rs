@@ -11,7 +11,7 @@ use domain::clock::SystemClock;
 use domain::course::CourseRequest;
 use domain::language::Language;
 use llm::card::{Cards, ModelCard};
-use llm::error::ProviderError;
+use llm::error::FailedAttempt;
 use llm::gateway::Models;
 use llm::provider::scripted::answers::schema_answers;
 use llm::provider::scripted::{Script, Scripted, WordEmbedder};
@@ -196,7 +196,7 @@ impl Provider for Timed {
         request: &Request,
         observer: &dyn StreamObserver,
         cancel: &CancellationToken,
-    ) -> Result<Response, ProviderError> {
+    ) -> Result<Response, FailedAttempt> {
         let begun = Instant::now();
         let outcome = self.inner.generate(request, observer, cancel).await;
         self.calls

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::stream::read_body;
-use super::{Endpoint, failure};
+use super::{Endpoint, failure, refusal};
 use crate::error::ProviderError;
 use crate::http_client::http_client;
 use crate::provider::{Embedder, EmbeddingKind};
@@ -147,11 +147,12 @@ impl OpenAiEmbedder {
         let answer: Answer = serde_json::from_str(&body).map_err(|error| ProviderError::BrokenStream {
             reason: format!("not the protocol's JSON: {error}"),
         })?;
-        if let Some(error) = answer.error.filter(|error| !error.is_null()) {
-            return Err(failure::of_error_object(
-                &error,
+        if let Some(error) = answer.error.filter(|error| !failure::is_nothing(error)) {
+            let refusal = failure::of_error_object(&error, |text| self.endpoint.redacted(text));
+            return Err(refusal::failure(
+                &refusal,
                 &self.model.model,
-                &self.endpoint,
+                &self.endpoint.host(),
             ));
         }
         self.in_order(answer.data, texts.len())

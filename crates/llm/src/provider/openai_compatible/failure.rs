@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
-use chrono::DateTime;
 use domain::clock::Clock;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::LOCATION;
 use serde_json::Value;
 
 use super::Endpoint;
+use super::refusal::{self, Refusal};
 use super::stream::{read_body, root_cause};
+use super::wait_hint;
 use crate::error::ProviderError;
 
-/// Longer messages of a provider are cut: some answer with a whole HTML page.
-const LONGEST_MESSAGE_CHARS: usize = 500;
 /// The status an error object without one is taken to have: the upstream failed.
 const BAD_GATEWAY: u16 = 502;
+/// Longer bodies of errors are not looked through for words.
+const LONGEST_DETAILS_CHARS: usize = 4000;
 
 /// A request that brought no response at all.
 pub(super) fn of_sending(
@@ -25,18 +26,43 @@ pub(super) fn of_sending(
     if error.is_timeout() && !error.is_connect() {
         return ProviderError::Timeout { after: idle_timeout };
     }
-    let host = endpoint.base_url.host_str().unwrap_or_default();
-    let port = endpoint
-        .base_url
-        .port()
-        .map_or_else(String::new, |port| format!(":{port}"));
     ProviderError::Connect {
-        endpoint: format!("{host}{port}"),
+        endpoint: endpoint.host(),
         reason: root_cause(error),
     }
 }
 
-/// The response itself if its status is good, else its failure.
+/// The refusal in a response whose status is not good.
+pub(super) async fn of_response(
+    response: reqwest::Response,
+    idle_timeout: Duration,
+    endpoint: &Endpoint,
+    clock: &dyn Clock,
+) -> Refusal {
+    let status = response.status();
+    let wait = wait_hint::of_headers(response.headers(), clock);
+    if status.is_redirection() {
+        let target = response
+            .headers()
+            .get(LOCATION)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("nowhere");
+        let target = endpoint.redacted(target);
+        return Refusal {
+            status: status.as_u16(),
+            message: format!(
+                "it redirects to {target}, where no key is sent; put the right address into the base URL"
+            ),
+            is_foreign: true,
+            ..Refusal::default()
+        };
+    }
+    // The body only adds detail; a failure to read it must not hide the status.
+    let body = read_body(response, idle_timeout).await.unwrap_or_default();
+    refusal_of(status.as_u16(), &body, wait, |text| endpoint.redacted(text))
+}
+
+/// The error for a refusal, where nothing is negotiated: embeddings and lists of models.
 pub(super) async fn of_status(
     response: reqwest::Response,
     model: &str,
@@ -44,33 +70,42 @@ pub(super) async fn of_status(
     endpoint: &Endpoint,
     clock: &dyn Clock,
 ) -> Result<reqwest::Response, ProviderError> {
-    let status = response.status();
-    if status.is_success() {
+    if response.status().is_success() {
         return Ok(response);
     }
-    let retry_after = retry_after(response.headers(), clock);
-    // The body only adds detail; a failure to read it must not hide the status.
-    let body = read_body(response, idle_timeout).await.unwrap_or_default();
-    let parsed: Value = serde_json::from_str(&body).unwrap_or(Value::Null);
-    let error = parsed.get("error").unwrap_or(&parsed);
-    let message = match message_of(error) {
-        Some(message) => message,
-        None if body.trim_start().starts_with('<') => String::new(),
-        None => body,
-    };
-    Err(classify(
-        status.as_u16(),
-        &message,
-        error,
-        retry_after,
-        model,
-        endpoint,
-    ))
+    let refusal = of_response(response, idle_timeout, endpoint, clock).await;
+    Err(refusal::failure(&refusal, model, &endpoint.host()))
 }
 
-/// An `error` object in an answer whose status was good, or inside a stream.
-pub(super) fn of_error_object(error: &Value, model: &str, endpoint: &Endpoint) -> ProviderError {
-    let message = message_of(error).unwrap_or_else(|| error.to_string());
+/// A refusal from a status and a body: JSON in one of many forms, a sentence, or a web page.
+pub(super) fn refusal_of(
+    status: u16,
+    body: &str,
+    retry_after: Option<Duration>,
+    redact: impl Fn(&str) -> String,
+) -> Refusal {
+    let Ok(parsed) = serde_json::from_str::<Value>(body) else {
+        return Refusal {
+            status,
+            message: redact(&sentence_of_page(body)),
+            is_foreign: true,
+            retry_after: retry_after.or_else(|| wait_hint::of_error(&Value::Null, body)),
+            ..Refusal::default()
+        };
+    };
+    // Google wraps its error in a list.
+    let whole = parsed.as_array().and_then(|list| list.first()).unwrap_or(&parsed);
+    let error = whole
+        .get("error")
+        .filter(|error| !is_nothing(error))
+        .unwrap_or(whole);
+    let mut refusal = of_error(status, error, redact);
+    refusal.retry_after = retry_after.or(refusal.retry_after);
+    refusal
+}
+
+/// A refusal from an `error` object in an answer whose status was good, or inside a stream.
+pub(super) fn of_error_object(error: &Value, redact: impl Fn(&str) -> String) -> Refusal {
     let code = error.get("code").or_else(|| error.get("status"));
     let status = match code {
         Some(Value::Number(number)) => number.as_u64().and_then(|status| u16::try_from(status).ok()),
@@ -78,110 +113,209 @@ pub(super) fn of_error_object(error: &Value, model: &str, endpoint: &Endpoint) -
         _ => None,
     };
     let status = status.or_else(|| error.get("type").and_then(Value::as_str).and_then(status_of_word));
-    let retry_after = error
-        .pointer("/metadata/headers/Retry-After")
-        .and_then(|value| match value {
-            Value::Number(number) => number.as_u64(),
-            Value::String(text) => text.parse().ok(),
-            _ => None,
-        });
-    let retry_after = retry_after.map(Duration::from_secs);
-    classify(
-        status.unwrap_or(BAD_GATEWAY),
-        &message,
+    of_error(
+        status.filter(|status| *status >= 400).unwrap_or(BAD_GATEWAY),
         error,
-        retry_after,
-        model,
-        endpoint,
+        redact,
     )
 }
 
-/// Whether the endpoint refused the way in which the shape was asked for.
-pub(super) fn is_about_response_format(error: &ProviderError) -> bool {
-    let (ProviderError::Rejected { message, .. } | ProviderError::UnknownModel { message, .. }) = error
-    else {
-        return false;
-    };
-    let message = message.to_lowercase();
-    [
-        "response_format",
-        "response format",
-        "json_schema",
-        "json_object",
-        "structured output",
-        "requested parameters",
-    ]
-    .iter()
-    .any(|word| message.contains(word))
+/// Whether an `error` says nothing: some servers send an empty one with every chunk.
+pub(super) fn is_nothing(error: &Value) -> bool {
+    match error {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.trim().is_empty(),
+        Value::Array(items) => items.iter().all(is_nothing),
+        Value::Object(fields) => fields.values().all(is_nothing),
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::Bool(true) => false,
+    }
 }
 
-fn classify(
-    status: u16,
-    message: &str,
-    error: &Value,
-    retry_after: Option<Duration>,
-    model: &str,
-    endpoint: &Endpoint,
-) -> ProviderError {
-    let mut message: String = endpoint
-        .redacted(message.trim())
-        .chars()
-        .take(LONGEST_MESSAGE_CHARS)
-        .collect();
-    if message.is_empty() {
-        "no details".clone_into(&mut message);
+fn of_error(status: u16, error: &Value, redact: impl Fn(&str) -> String) -> Refusal {
+    let message = message_of(error).unwrap_or_else(|| error.to_string());
+    let codes = ["code", "type", "status"]
+        .iter()
+        .filter_map(|key| match error.get(*key)? {
+            Value::String(word) => Some(word.to_lowercase()),
+            _ => None,
+        });
+    let tokens = |key: &str| {
+        error
+            .get(key)?
+            .as_u64()
+            .and_then(|tokens| u32::try_from(tokens).ok())
+    };
+    let details: String = error.to_string().chars().take(LONGEST_DETAILS_CHARS).collect();
+    // What the model had written so far is no word of the server's.
+    let details = match error.get("failed_generation") {
+        Some(_) => String::new(),
+        None => details.replace("\\\"", "\"").to_lowercase(),
+    };
+    Refusal {
+        status,
+        retry_after: wait_hint::of_error(error, &message),
+        message: redact(&message),
+        parameter: parameter_of(error),
+        codes: codes.collect(),
+        details: texts_of_codes(&details, error),
+        window: tokens("n_ctx"),
+        prompt_tokens: tokens("n_prompt_tokens"),
+        is_moderation: error.pointer("/metadata/reasons").is_some(),
+        is_foreign: false,
     }
-    // OpenRouter answers 403 also to a prompt that its moderation flags; the key is good then.
-    let is_moderation = error.pointer("/metadata/reasons").is_some();
-    match status {
-        403 if is_moderation => ProviderError::Rejected { status, message },
-        401 | 403 => ProviderError::Unauthorized { status, message },
-        402 => ProviderError::NoCredit { message },
-        404 => ProviderError::UnknownModel {
-            model: model.to_owned(),
-            message,
-        },
-        429 => ProviderError::RateLimited { retry_after },
-        408 | 409 | 425 | 500.. => ProviderError::Server {
-            status,
-            message,
-            retry_after,
-        },
-        _ => ProviderError::Rejected { status, message },
+}
+
+/// Codes that lie deeper than the error's own: Azure's `innererror`, an upstream's in `metadata`.
+fn texts_of_codes(details: &str, error: &Value) -> String {
+    let has_deeper = ["innererror", "metadata", "details", "detail", "message"]
+        .iter()
+        .any(|key| {
+            error
+                .get(*key)
+                .is_some_and(|value| value.is_object() || value.is_array())
+        });
+    if has_deeper {
+        details.to_owned()
+    } else {
+        String::new()
     }
+}
+
+/// The parameter that is refused: `param`, or where pydantic found it.
+fn parameter_of(error: &Value) -> Option<String> {
+    if let Some(name) = error.get("param").and_then(Value::as_str) {
+        return Some(name.to_owned());
+    }
+    let lists = [error.get("detail"), error.pointer("/message/detail"), Some(error)];
+    let first = lists.into_iter().flatten().find_map(Value::as_array)?.first()?;
+    let place = first.get("loc")?.as_array()?;
+    let mut steps = place
+        .iter()
+        .filter_map(Value::as_str)
+        .filter(|step| *step != "body");
+    steps.next().map(str::to_owned)
 }
 
 fn status_of_word(word: &str) -> Option<u16> {
-    Some(match word {
-        "rate_limit_exceeded" | "rate_limit_error" | "too_many_requests" => 429,
+    Some(match word.to_lowercase().as_str() {
+        "rate_limit_exceeded" | "rate_limit_error" | "too_many_requests" | "resource_exhausted" => 429,
         "insufficient_quota" | "insufficient_credits" => 402,
-        "invalid_api_key" | "authentication_error" => 401,
-        "model_not_found" | "not_found_error" => 404,
-        "invalid_request_error" | "context_length_exceeded" => 400,
-        "overloaded_error" | "server_error" | "api_error" => 503,
+        "invalid_api_key" | "authentication_error" | "unauthenticated" => 401,
+        "permission_denied" => 403,
+        "model_not_found" | "not_found_error" | "not_found" => 404,
+        "invalid_request_error"
+        | "context_length_exceeded"
+        | "invalid_argument"
+        | "badrequesterror"
+        | "content_filter" => 400,
+        "overloaded_error" | "server_error" | "api_error" | "unavailable" => 503,
         _ => return None,
     })
 }
 
+/// The sentence in an error, of whatever form it is.
 fn message_of(error: &Value) -> Option<String> {
-    let message = error.as_str().or_else(|| {
-        ["message", "detail"]
+    let own = match error {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(items) => {
+            let sentences: Vec<String> = items.iter().filter_map(message_of).collect();
+            (!sentences.is_empty()).then(|| sentences.join("; "))
+        }
+        Value::Object(_) => ["message", "msg", "detail", "error", "status_msg", "error_msg"]
             .iter()
-            .find_map(|key| error.get(key)?.as_str())
-    })?;
+            .find_map(|key| message_of(error.get(*key)?)),
+        _ => None,
+    }?;
+    if own.trim().is_empty() {
+        return None;
+    }
+    // pydantic says where beside what.
+    if let Some(place) = error.get("loc").and_then(Value::as_array) {
+        let steps: Vec<&str> = place.iter().filter_map(Value::as_str).collect();
+        return Some(format!("{own} ({})", steps.join(".")));
+    }
     // OpenRouter wraps the upstream's words in metadata.raw; its own message is then just "Provider returned error".
     match error.pointer("/metadata/raw").and_then(Value::as_str) {
-        Some(raw) => Some(format!("{message}: {raw}")),
-        None => Some(message.to_owned()),
+        Some(raw) => Some(format!("{own}: {raw}")),
+        None => Some(own),
     }
 }
 
-/// `Retry-After` as seconds or as an HTTP date (RFC 9110, 10.2.3).
-fn retry_after(headers: &HeaderMap, clock: &dyn Clock) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
+/// What a body without JSON says: the title of a web page, or its first words.
+pub(super) fn sentence_of_page(body: &str) -> String {
+    let trimmed = body.trim();
+    if !trimmed.starts_with('<') {
+        return trimmed.to_owned();
     }
-    let at = DateTime::parse_from_rfc2822(value).ok()?;
-    Some((at.to_utc() - clock.now()).to_std().unwrap_or_default())
+    let lower = trimmed.to_ascii_lowercase();
+    for tag in ["title", "h1"] {
+        let Some(start) = lower.find(&format!("<{tag}")) else {
+            continue;
+        };
+        let Some(open) = lower[start..].find('>') else {
+            continue;
+        };
+        let inner = start + open + 1;
+        let Some(end) = lower[inner..].find(&format!("</{tag}")) else {
+            continue;
+        };
+        let title = trimmed[inner..inner + end].trim();
+        if !title.is_empty() {
+            return format!("a web page, \"{title}\"");
+        }
+    }
+    "a web page".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn sentences_are_found_in_errors_of_all_forms() {
+        let check = |body: &str, expected: &str| {
+            assert_eq!(
+                refusal_of(400, body, None, str::to_owned).message,
+                expected,
+                "{body}"
+            );
+        };
+        check(r#"{"error":{"message":"no"}}"#, "no");
+        check(r#"{"error":"no"}"#, "no");
+        check(r#"{"detail":"no"}"#, "no");
+        check(r#"[{"error":{"code":400,"message":"no"}}]"#, "no");
+        check(
+            r#"{"object":"error","message":{"detail":[{"loc":["body","seed"],"msg":"no"}]}}"#,
+            "no (body.seed)",
+        );
+        check(
+            r#"{"error":{"message":"Provider returned error","metadata":{"raw":"no"}}}"#,
+            "Provider returned error: no",
+        );
+        check("404 page not found", "404 page not found");
+        check(
+            "<html><head><title>Just a moment...</title></head></html>",
+            "a web page, \"Just a moment...\"",
+        );
+        check("<html></html>", "a web page");
+        check("", "");
+    }
+
+    #[test]
+    fn empty_errors_are_none() {
+        for nothing in [
+            json!(null),
+            json!({}),
+            json!(""),
+            json!([]),
+            json!({ "message": "", "code": null }),
+        ] {
+            assert!(is_nothing(&nothing), "{nothing}");
+        }
+        assert!(!is_nothing(&json!({ "message": "no" })));
+        assert!(!is_nothing(&json!("no")));
+    }
 }

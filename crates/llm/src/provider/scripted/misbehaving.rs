@@ -62,6 +62,7 @@ pub fn misbehaving(script: Script, seed: u64, faults: Faults) -> Script {
         if happens(faults.rate_limited) {
             return ScriptedReply::error(ProviderError::RateLimited {
                 retry_after: Some(RETRY_AFTER),
+                message: "slow down".to_owned(),
             });
         }
         if happens(faults.server_error) {

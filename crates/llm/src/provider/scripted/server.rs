@@ -255,7 +255,7 @@ fn events_of(request: &Request, answer: &ScriptedAnswer) -> Vec<String> {
 
 fn failure(request: &Request, error: ProviderError) -> Result<HttpResponse, io::Error> {
     let (status, retry_after, message) = match error {
-        ProviderError::RateLimited { retry_after } => (429, retry_after, "slow down".to_owned()),
+        ProviderError::RateLimited { retry_after, message } => (429, retry_after, message),
         ProviderError::Server {
             status,
             message,
@@ -288,7 +288,11 @@ fn failure(request: &Request, error: ProviderError) -> Result<HttpResponse, io::
         }
         // An error closes the connection without an answer.
         ProviderError::Connect { reason, .. } => return Err(io::Error::other(reason)),
+        ProviderError::TooLong { message, .. } | ProviderError::Foreign { message, .. } => {
+            (400, None, message)
+        }
         ProviderError::Timeout { .. }
+        | ProviderError::NoRoom { .. }
         | ProviderError::BreakerOpen { .. }
         | ProviderError::Cancelled
         | ProviderError::Setup(_) => (504, None, "scripted failure".to_owned()),

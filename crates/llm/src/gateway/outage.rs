@@ -1,0 +1,100 @@
+//! Waiting for providers that are away or busy: a stage outlives an outage, and says what it waits for.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::call::{Climb, Stop};
+use super::{CallError, CallOutcome, Lane, Shared, Waiting};
+use crate::error::ProviderError;
+use crate::route::RouteReason;
+
+/// Shorter pauses are not told.
+const TOLD_FROM: Duration = Duration::from_secs(5);
+/// While a wait lasts it is told this often: the screen is never silent for 30 s (generation 3.4).
+const TOLD_EVERY: Duration = Duration::from_secs(25);
+
+impl Climb<'_> {
+    /// Round after round over the models of the route, with pauses between them, until one answers or the wait limit is
+    /// reached.
+    pub(super) async fn until_answered(
+        &mut self,
+        first_reason: RouteReason,
+    ) -> Result<CallOutcome, CallError> {
+        let mut round = 0;
+        loop {
+            let error = match self.along_the_route(first_reason, round).await {
+                Err(CallError::Exhausted { cause, .. }) => cause,
+                ended => return ended,
+            };
+            let lane = &self.models.lanes(self.work).at(self.spec.escalation);
+            let pause = self.models.stage_pause(round, error.retry_after());
+            if !self.models.shared.is_waited_for(lane, &error) || !self.has_time_for(pause) {
+                return Err(CallError::Exhausted {
+                    work: self.work,
+                    attempts: self.attempts,
+                    waited: self.began.elapsed(),
+                    asked: error
+                        .true_cause()
+                        .retry_after()
+                        .filter(|asked| !self.has_time_for(*asked)),
+                    cause: error.true_cause().clone(),
+                });
+            }
+            match self.pause(pause, lane, &error).await {
+                Ok(()) => round += 1,
+                Err(_) => return Err(CallError::Cancelled),
+            }
+        }
+    }
+
+    /// Whether the wait limit leaves so much time.
+    pub(super) fn has_time_for(&self, wait: Duration) -> bool {
+        self.began.elapsed() + wait <= self.models.shared.retry.wait_limit
+    }
+
+    /// Waits, and tells of it if it is long.
+    ///
+    /// # Errors
+    /// [`Stop::Cancelled`] at once when somebody asks to stop.
+    pub(super) async fn pause(&self, wait: Duration, lane: &Lane, cause: &ProviderError) -> Result<(), Stop> {
+        let until = Instant::now() + wait;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            if wait >= TOLD_FROM {
+                self.log.on_wait(&Waiting {
+                    model: lane.card.id.clone(),
+                    provider: lane.card.provider.clone(),
+                    cause: cause.true_cause().clone(),
+                    left,
+                });
+            }
+            tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => return Err(Stop::Cancelled),
+                () = tokio::time::sleep(left.min(TOLD_EVERY)) => {}
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Remembers that a provider is there, whatever it said.
+    pub(super) fn has_answered(&self, provider: &str) {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        if !answered.contains(provider) {
+            answered.insert(provider.to_owned());
+        }
+    }
+
+    /// Whether time may mend it. An address where nobody ever answered is a matter of set-up, to be told at once.
+    fn is_waited_for(&self, lane: &Lane, error: &ProviderError) -> bool {
+        let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_there = answered.contains(&lane.card.provider);
+        error.is_outage() && (is_there || !matches!(error.true_cause(), ProviderError::Connect { .. }))
+    }
+}
