@@ -12,7 +12,7 @@ use std::fmt;
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::clock::Clock;
 use domain::language::Language;
 use indicatif::MultiProgress;
@@ -36,8 +36,14 @@ struct State {
 
 enum Screen {
     Terminal(Terminal),
-    Lines,
+    /// Plain lines, the last of them at this time.
+    Lines {
+        last: DateTime<Utc>,
+    },
 }
+
+/// Whoever reads plain lines hears at least this often that the program lives.
+const LONGEST_SILENCE: TimeDelta = TimeDelta::seconds(25);
 
 impl fmt::Debug for Display {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,7 +65,7 @@ impl Display {
         let screen = if std::io::stderr().is_terminal() {
             Screen::Terminal(Terminal::new(bars, words))
         } else {
-            Screen::Lines
+            Screen::Lines { last: started_at }
         };
         Arc::new(Self {
             clock,
@@ -73,8 +79,16 @@ impl Display {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
         let State { board, screen } = &mut *state;
-        if let Screen::Terminal(terminal) = screen {
-            terminal.draw(board, now);
+        match screen {
+            Screen::Terminal(terminal) => terminal.draw(board, now),
+            Screen::Lines { last } if now - *last >= LONGEST_SILENCE => {
+                *last = now;
+                eprintln!(
+                    "{}",
+                    lines::stamped(now, &lines::still_working(board, now, self.words))
+                );
+            }
+            Screen::Lines { .. } => {}
         }
     }
 
@@ -112,8 +126,9 @@ impl Observer for Display {
                 }
                 terminal.draw(board, now);
             }
-            Screen::Lines => {
+            Screen::Lines { last } => {
                 for line in lines::for_log(&event, before, board, now, self.words) {
+                    *last = now;
                     eprintln!("{}", lines::stamped(now, &line));
                 }
             }

@@ -146,6 +146,11 @@ fn budget_near(spent: MicroUsd, budget: MicroUsd, words: Words) -> String {
     format!("{}: {spent} / {budget}", words.budget_near())
 }
 
+/// That nothing has happened for a while but the work goes on.
+pub(super) fn still_working(board: &Board, now: DateTime<Utc>, words: Words) -> String {
+    format!("  {}: {}", words.still_working(), figures(board, now, words))
+}
+
 /// Speed, money and times on one line.
 pub(super) fn figures(board: &Board, now: DateTime<Utc>, words: Words) -> String {
     let mut parts = Vec::new();

@@ -60,6 +60,7 @@ words! {
     words = "words", "слов";
     /// A lesson is below the threshold.
     needs_review = "needs review", "требует проверки";
+    still_working = "still waiting for the model", "ждём ответа модели";
     cost_unknown = "cost unknown", "цена неизвестна";
     /// An attempt was rejected.
     retry = "trying again", "повтор";
