@@ -5,6 +5,7 @@ pub mod budget;
 pub mod calibration;
 pub mod card;
 pub mod cassette;
+pub mod discovery;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod error;

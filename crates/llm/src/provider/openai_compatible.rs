@@ -20,7 +20,7 @@ use url::Url;
 
 use crate::card::{Cards, StructuredOutput};
 use crate::error::ProviderError;
-use crate::http_client::http_client;
+use crate::http_client::http_client_for;
 use crate::provider::{Provider, StreamObserver};
 use crate::request::Request;
 use crate::response::Response;
@@ -151,7 +151,7 @@ impl OpenAiCompatible {
             .map(|card| (card.id.clone(), card.structured_output))
             .collect();
         Ok(Self {
-            client: http_client()?,
+            client: http_client_for(&endpoint.base_url)?,
             headers,
             clock,
             abilities: Mutex::new(abilities),
