@@ -27,7 +27,7 @@ const LONGEST_ANSWER: usize = 1 << 20;
 const LONGEST_ID: usize = 4096;
 /// Addresses of this machine, the usual one first.
 const LOOPBACK: [&str; 2] = ["127.0.0.1", "[::1]"];
-/// The header that marks answers of Coursewright's own service.
+/// The header with which Coursewright's own service would mark a list of models: it has none today, and answers 404.
 const OWN_MARK: &str = "x-coursewright";
 /// A shorter window is none, in tokens: it would hold no question.
 const SHORTEST_WINDOW: u64 = 512;
@@ -311,7 +311,8 @@ async fn server_at(
         base_url: &base_url,
         deadline,
     };
-    let entries = listed(asker.get("/v1/models").await?)?;
+    let answer = asker.get("/v1/models").await?;
+    let entries = listed(&answer)?;
     let owner = entries.iter().find_map(|entry| entry.get("owned_by")?.as_str());
     let kind = owner.and_then(ServerKind::of_owner).unwrap_or(expected);
     let mut models: Vec<LocalModel> = entries.iter().filter_map(LocalModel::listed).collect();
@@ -332,16 +333,16 @@ async fn server_at(
 }
 
 /// The entries of a list of models, if the answer is one.
-fn listed(answer: Value) -> Option<Vec<Value>> {
-    let object = answer.get("object").cloned();
-    let is_list = object.as_ref().is_some_and(|object| object == "list");
-    if object.is_some() && !is_list {
-        return None;
-    }
+fn listed(answer: &Value) -> Option<&[Value]> {
+    let is_list = match answer.get("object") {
+        Some(object) if object == "list" => true,
+        Some(_) => return None,
+        None => false,
+    };
     match answer.get("data") {
-        Some(Value::Array(entries)) if is_list || !entries.is_empty() => Some(entries.clone()),
+        Some(Value::Array(entries)) if is_list || !entries.is_empty() => Some(entries),
         // Ollama without any model.
-        Some(Value::Null) if is_list => Some(Vec::new()),
+        Some(Value::Null) if is_list => Some(&[]),
         _ => None,
     }
 }
