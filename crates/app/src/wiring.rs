@@ -1,6 +1,7 @@
 //! From the configuration to what runs: models, their files, the database.
 
 mod files;
+mod local;
 mod plan;
 mod search;
 
@@ -19,6 +20,7 @@ use store::cluster::{ClusterConfig, StartObserver};
 use crate::config::{Config, ProviderConfig};
 use crate::failure::Failure;
 pub(crate) use files::{Fetcher, Files, PullDisplay};
+pub(crate) use local::{LocalChoice, LocalWish, local_wish, window_note};
 pub(crate) use plan::{
     BETTER_MODEL, DEFAULT_EMBEDDED, EMBEDDED, EMBEDDING_FILE, EmbeddingChoice, Plan, all_cards, embedded_file,
 };
@@ -114,7 +116,12 @@ pub(crate) fn models_beside(
 ) -> Result<Models, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut builder = Models::builder(plan.cards.clone(), plan.routes.clone(), embedder).seed(seed);
-    for provider in &config.providers {
+    // A server of this machine that was chosen does all the work.
+    let chosen = plan.local.as_ref().map(LocalChoice::provider);
+    for provider in chosen
+        .iter()
+        .chain(config.providers.iter().filter(|_| chosen.is_none()))
+    {
         let client = OpenAiCompatible::new(endpoint(provider), &plan.cards, Arc::clone(&clock))?;
         builder = builder.provider(wrap(Arc::new(client)));
     }
@@ -126,9 +133,10 @@ pub(crate) fn models_beside(
 
 fn embedder(config: &Config, plan: &Plan, files: &files::Files) -> Result<Arc<dyn Embedder>, Failure> {
     match &plan.embedding {
-        EmbeddingChoice::Remote(base_url) => {
+        EmbeddingChoice::Remote(remote) => {
             let settings = &config.settings.embeddings;
-            let endpoint = Endpoint::new("embeddings", base_url.clone(), config.embedding_key.clone());
+            let mut endpoint = Endpoint::new("embeddings", remote.base_url.clone(), remote.api_key.clone());
+            endpoint.extra_headers.clone_from(&remote.headers);
             let mut model = EmbeddingModel::jina_v3();
             if let Some(id) = settings.model.as_ref().filter(|id| **id != model.model) {
                 let marks = |prefix: &str| KindMarks {

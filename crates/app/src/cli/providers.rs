@@ -71,7 +71,7 @@ impl Providers {
                     "{}: ok, {asked} answered in {:.1} s ({})",
                     provider.name,
                     took.as_secs_f64(),
-                    provider.base_url
+                    provider.shown_url()
                 ))?,
                 Err(error) => {
                     exit = Exit::Setup;
@@ -129,7 +129,7 @@ pub(super) fn diagnosis(provider: &ProviderConfig, model: &str, error: &Provider
         ProviderError::Connect { .. } | ProviderError::Timeout { .. } => {
             format!(
                 "unreachable: {error}. Check the address {} and that the server is running",
-                provider.base_url
+                provider.shown_url()
             )
         }
         ProviderError::Unauthorized { .. } if provider.api_key.is_none() => {
