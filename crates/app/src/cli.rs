@@ -13,10 +13,12 @@ mod export;
 mod extract;
 mod list;
 mod local_files;
+mod local_server;
 mod models;
 mod organization;
 mod output;
 mod providers;
+mod question;
 mod regenerate;
 mod resume;
 mod run;
@@ -122,6 +124,24 @@ enum Command {
     ScriptedServer(scripted_server::ScriptedServer),
 }
 
+impl Command {
+    /// Whether the addresses and keys of models matter to it.
+    const fn calls_models(&self) -> bool {
+        matches!(
+            self,
+            Self::Create(_)
+                | Self::Resume(_)
+                | Self::Regenerate(_)
+                | Self::Ask(_)
+                | Self::Documents(_)
+                | Self::Serve(_)
+                | Self::Worker(_)
+                | Self::Providers(_)
+                | Self::Doctor(_)
+        )
+    }
+}
+
 /// Runs the command that the process was started with.
 ///
 /// # Errors
@@ -142,6 +162,11 @@ pub(crate) fn run() -> Result<Exit, Failure> {
         data_dir: cli.global.data_dir,
     };
     let config = Config::load(&flags, &Environment::of_process())?;
+    if cli.command.calls_models() {
+        for remark in &config.remarks {
+            eprintln!("note: {remark}");
+        }
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

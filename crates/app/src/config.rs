@@ -3,7 +3,10 @@
 //! What is set later wins: built-in defaults, the file, variables `COURSEWRIGHT_*` (two underscores descend:
 //! `COURSEWRIGHT_POSTGRES__BIN_DIR`), flags of the command line. Secrets are held as secrets and never printed.
 
+mod endpoint;
 mod environment;
+mod key;
+mod provider;
 mod service;
 mod settings;
 #[cfg(test)]
@@ -11,17 +14,21 @@ mod tests;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use domain::error::ErrorKind;
 use domain::language::Language;
 use figment::Figment;
 use figment::providers::{Format as _, Serialized, Toml};
+use llm::discovery::{Place, ServerKind};
 use secrecy::SecretString;
 use url::Url;
 
+pub(crate) use endpoint::shown_url;
 pub(crate) use environment::Environment;
+pub(crate) use provider::{EmbeddingConfig, ProviderConfig};
 pub(crate) use service::{AlertSettings, AuthSettings, TokenAlgorithm, WebhookSettings, WorkerSettings};
-pub(crate) use settings::{ProviderSettings, Settings};
+pub(crate) use settings::Settings;
 
 /// The file in the configuration folder.
 const FILE_NAME: &str = "coursewright.toml";
@@ -34,12 +41,8 @@ const SECRET_VARIABLE: &str = "COURSEWRIGHT_JWT_SECRET";
 
 /// The provider of the default routes.
 pub(crate) const OPENROUTER: &str = "openrouter";
-/// Where OpenRouter is.
-const OPENROUTER_URL: &str = "https://openrouter.ai/api/v1";
 /// The provider that `OPENAI_BASE_URL` or `OPENAI_API_KEY` sets up.
 pub(crate) const CUSTOM: &str = "custom";
-/// Where `OPENAI_API_KEY` is used when no `OPENAI_BASE_URL` says otherwise.
-const OPENAI_URL: &str = "https://api.openai.com/v1";
 
 /// What the command line adds.
 #[derive(Clone, Debug, Default)]
@@ -48,25 +51,6 @@ pub(crate) struct Flags {
     pub(crate) config: Option<PathBuf>,
     /// `--data-dir`.
     pub(crate) data_dir: Option<PathBuf>,
-}
-
-/// A model provider that is set up.
-#[derive(Clone, Debug)]
-pub(crate) struct ProviderConfig {
-    /// The name in model cards and in the file.
-    pub(crate) name: String,
-    /// Up to and including the version.
-    pub(crate) base_url: Url,
-    /// The key, if one is needed and there.
-    pub(crate) api_key: Option<SecretString>,
-    /// Where the key came from, for messages: a variable's name.
-    pub(crate) key_source: Option<String>,
-    /// Calls at once; `None` is the client's default.
-    pub(crate) max_parallel: Option<usize>,
-    /// Fields added to every request.
-    pub(crate) extra: serde_json::Map<String, serde_json::Value>,
-    /// Headers added to every request.
-    pub(crate) headers: Vec<(String, String)>,
 }
 
 /// Everything that is configured, checked.
@@ -82,8 +66,14 @@ pub(crate) struct Config {
     pub(crate) database_url: Option<SecretString>,
     /// The providers that are set up, in order of their names.
     pub(crate) providers: Vec<ProviderConfig>,
-    /// The key of the remote embedding model.
-    pub(crate) embedding_key: Option<SecretString>,
+    /// The remote embedding model, if one is configured.
+    pub(crate) embedding: Option<EmbeddingConfig>,
+    /// How long a stage waits for a provider that is busy or away.
+    pub(crate) wait_limit: Duration,
+    /// Where servers of models are looked for on this machine.
+    pub(crate) local_places: Vec<Place>,
+    /// What was mended in addresses and keys, for people.
+    pub(crate) remarks: Vec<String>,
     /// The key of Qdrant.
     pub(crate) qdrant_key: Option<SecretString>,
     /// The secret of HS256 tokens, if the variable that `auth.jwt_secret_env` names is set.
@@ -114,12 +104,20 @@ pub(crate) enum ConfigError {
     #[error("the configuration cannot be used: {0}")]
     Setting(Box<figment::Error>),
     /// A URL is not one.
-    #[error("{setting} is not a URL: '{value}'")]
+    #[error("{setting} is not a URL: '{value}'; one begins with http:// or https://")]
     Url {
         /// The setting or variable.
         setting: String,
-        /// What it holds.
+        /// What it holds, without what is secret.
         value: String,
+    },
+    /// A variable holds what cannot be a key.
+    #[error("the key in the variable {variable} {problem}")]
+    Key {
+        /// The variable.
+        variable: String,
+        /// What is wrong, without the key.
+        problem: String,
     },
     /// A provider names a variable for its key that is not set.
     #[error("provider '{provider}' takes its key from the variable {variable}, which is not set")]
@@ -133,7 +131,7 @@ pub(crate) enum ConfigError {
     #[error("{setting} {problem}")]
     Limit {
         /// The setting.
-        setting: &'static str,
+        setting: String,
         /// What is allowed, and what was found.
         problem: String,
     },
@@ -149,6 +147,7 @@ impl ConfigError {
             Self::NoFile(_)
             | Self::Setting(_)
             | Self::Url { .. }
+            | Self::Key { .. }
             | Self::NoKey { .. }
             | Self::Limit { .. }
             | Self::NoHome => ErrorKind::Setup,
@@ -176,8 +175,12 @@ impl Config {
         let settings: Settings = figment
             .extract()
             .map_err(|error| ConfigError::Setting(Box::new(error)))?;
-        service::check(&settings.worker, &settings.limits)
-            .map_err(|(setting, problem)| ConfigError::Limit { setting, problem })?;
+        service::check(&settings.worker, &settings.limits).map_err(|(setting, problem)| {
+            ConfigError::Limit {
+                setting: setting.to_owned(),
+                problem,
+            }
+        })?;
         check_urls(&settings)?;
         let data_dir = match flags.data_dir.clone().or_else(|| settings.data_dir.clone()) {
             Some(folder) => folder,
@@ -185,21 +188,20 @@ impl Config {
                 default_folder(environment, "XDG_DATA_HOME", ".local/share").ok_or(ConfigError::NoHome)?
             }
         };
+        let mut reader = provider::Reader {
+            environment,
+            remarks: Vec::new(),
+        };
         Ok(Self {
             file,
             data_dir: std::path::absolute(&data_dir).unwrap_or(data_dir),
             database_url: environment.get("DATABASE_URL").map(SecretString::from),
-            providers: providers(&settings, environment)?,
-            embedding_key: key(
-                "embeddings",
-                settings.embeddings.api_key_env.as_deref(),
-                environment,
-            )?,
-            qdrant_key: key(
-                "search",
-                settings.search.qdrant_api_key_env.as_deref(),
-                environment,
-            )?,
+            providers: reader.providers(&settings)?,
+            embedding: reader.embedding(&settings)?,
+            wait_limit: provider::wait("wait_limit_secs", settings.wait_limit_secs)?,
+            local_places: local_places(&settings.local_ports)?,
+            qdrant_key: reader.key_of("search", settings.search.qdrant_api_key_env.as_deref())?,
+            remarks: reader.remarks,
             jwt_secret: environment
                 .get(&settings.auth.jwt_secret_env)
                 .map(SecretString::from),
@@ -221,25 +223,14 @@ impl Config {
         self.providers.iter().find(|provider| provider.name == name)
     }
 
-    /// Where the configured embedding model is, if it is remote.
-    ///
-    /// # Errors
-    /// [`ConfigError::Url`] if the address is not one.
-    pub(crate) fn embedding_url(&self) -> Result<Option<Url>, ConfigError> {
-        let written = self.settings.embeddings.base_url.as_deref();
-        written
-            .map(|url| parsed_url("embeddings.base_url", url))
-            .transpose()
-    }
-
     /// Where the second index of vectors is, if there is one.
     ///
     /// # Errors
     /// [`ConfigError::Url`] if the address is not one.
     pub(crate) fn qdrant_url(&self) -> Result<Option<Url>, ConfigError> {
-        let written = self.settings.search.qdrant_url.as_deref();
+        let written = self.settings.search.qdrant_url.as_ref();
         written
-            .map(|url| parsed_url("search.qdrant_url", url))
+            .map(|url| parsed_url("search.qdrant_url", url.written()))
             .transpose()
     }
 
@@ -266,11 +257,12 @@ impl Config {
 
 /// Addresses that are only used later are checked now: nothing is begun with a wrong one.
 fn check_urls(settings: &Settings) -> Result<(), ConfigError> {
+    let qdrant = settings.search.qdrant_url.as_ref();
     let written = [
-        ("server.public_url", &settings.server.public_url),
-        ("auth.jwks_url", &settings.auth.jwks_url),
-        ("alerts.webhook_url", &settings.alerts.webhook_url),
-        ("search.qdrant_url", &settings.search.qdrant_url),
+        ("server.public_url", settings.server.public_url.as_deref()),
+        ("auth.jwks_url", settings.auth.jwks_url.as_deref()),
+        ("alerts.webhook_url", settings.alerts.webhook_url.as_deref()),
+        ("search.qdrant_url", qdrant.map(endpoint::Address::written)),
     ];
     for (setting, value) in written {
         if let Some(value) = value {
@@ -318,70 +310,32 @@ fn user_language(environment: &Environment) -> Language {
         .unwrap_or(Language::English)
 }
 
-fn providers(settings: &Settings, environment: &Environment) -> Result<Vec<ProviderConfig>, ConfigError> {
-    let mut configured = settings.providers.clone();
-    if environment.get("OPENROUTER_API_KEY").is_some() {
-        let openrouter = configured.entry(OPENROUTER.to_owned()).or_default();
-        openrouter
-            .base_url
-            .get_or_insert_with(|| OPENROUTER_URL.to_owned());
-        openrouter
-            .api_key_env
-            .get_or_insert_with(|| "OPENROUTER_API_KEY".to_owned());
-    }
-    let base_url = environment.get("OPENAI_BASE_URL");
-    let has_key = environment.get("OPENAI_API_KEY").is_some();
-    if base_url.is_some() || has_key {
-        let custom = configured.entry(CUSTOM.to_owned()).or_default();
-        custom
-            .base_url
-            .get_or_insert_with(|| base_url.unwrap_or(OPENAI_URL).to_owned());
-        if has_key {
-            custom
-                .api_key_env
-                .get_or_insert_with(|| "OPENAI_API_KEY".to_owned());
-        }
-    }
-    configured
-        .into_iter()
-        .map(|(name, provider)| resolved(name, provider, environment))
-        .collect()
-}
-
-fn resolved(
-    name: String,
-    provider: ProviderSettings,
-    environment: &Environment,
-) -> Result<ProviderConfig, ConfigError> {
-    let written = match (provider.base_url, name.as_str()) {
-        (Some(url), _) => url,
-        (None, OPENROUTER) => OPENROUTER_URL.to_owned(),
-        (None, _) => String::new(),
+/// The ports of `local_ports`, by kind of server.
+fn local_places(written: &str) -> Result<Vec<Place>, ConfigError> {
+    let wrong = || ConfigError::Limit {
+        setting: "local_ports".to_owned(),
+        problem: format!(
+            "must be `usual`, `none`, or a list such as `ollama=11434,vllm=8000` (of ollama, lmstudio, llamacpp, \
+             vllm), not '{written}'"
+        ),
     };
-    Ok(ProviderConfig {
-        base_url: parsed_url(&format!("providers.{name}.base_url"), &written)?,
-        api_key: key(&name, provider.api_key_env.as_deref(), environment)?,
-        key_source: provider.api_key_env,
-        max_parallel: provider.max_parallel,
-        extra: provider.extra,
-        headers: provider.headers.into_iter().collect(),
-        name,
-    })
-}
-
-fn key(
-    provider: &str,
-    variable: Option<&str>,
-    environment: &Environment,
-) -> Result<Option<SecretString>, ConfigError> {
-    let Some(variable) = variable else { return Ok(None) };
-    environment
-        .get(variable)
-        .map(|key| Some(SecretString::from(key)))
-        .ok_or_else(|| ConfigError::NoKey {
-            provider: provider.to_owned(),
-            variable: variable.to_owned(),
-        })
+    match written.trim() {
+        "usual" => return Ok(Place::usual()),
+        "none" => return Ok(Vec::new()),
+        _ => {}
+    }
+    let place = |entry: &str| {
+        let (name, port) = entry.split_once('=')?;
+        let kind = ServerKind::ALL
+            .into_iter()
+            .find(|kind| kind.id() == name.trim())?;
+        let port = port.trim().parse().ok().filter(|port| *port > 0)?;
+        Some(Place { kind, port })
+    };
+    written
+        .split(',')
+        .map(|entry| place(entry).ok_or_else(wrong))
+        .collect()
 }
 
 fn parsed_url(setting: &str, value: &str) -> Result<Url, ConfigError> {
@@ -390,6 +344,6 @@ fn parsed_url(setting: &str, value: &str) -> Result<Url, ConfigError> {
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
         .ok_or_else(|| ConfigError::Url {
             setting: setting.to_owned(),
-            value: value.to_owned(),
+            value: endpoint::shown(value),
         })
 }

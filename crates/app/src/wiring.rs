@@ -1,6 +1,7 @@
 //! From the configuration to what runs: models, their files, the database.
 
 mod files;
+mod local;
 mod plan;
 mod search;
 
@@ -12,6 +13,7 @@ use llm::gateway::Models;
 use llm::provider::openai_compatible::embeddings::{EmbeddingModel, KindMarks, OpenAiEmbedder};
 use llm::provider::openai_compatible::{Endpoint, OpenAiCompatible};
 use llm::provider::{Embedder, Provider};
+use llm::retry::RetryPolicy;
 use secrecy::ExposeSecret;
 use store::Store;
 use store::StoreConfig;
@@ -20,6 +22,7 @@ use store::cluster::{ClusterConfig, StartObserver};
 use crate::config::{Config, ProviderConfig};
 use crate::failure::Failure;
 pub(crate) use files::{Fetcher, Files, PullDisplay};
+pub(crate) use local::{LocalChoice, LocalWish, local_wish, window_note};
 pub(crate) use plan::{
     BETTER_MODEL, DEFAULT_EMBEDDED, EMBEDDED, EMBEDDING_FILE, EmbeddingChoice, Plan, all_cards, embedded_file,
 };
@@ -63,6 +66,9 @@ pub(crate) fn endpoint(provider: &ProviderConfig) -> Endpoint {
     if let Some(max_parallel) = provider.max_parallel {
         endpoint.max_parallel = max_parallel;
     }
+    let patience = provider.is_of_this_machine().then_some(local::PATIENCE);
+    endpoint.idle_timeout = provider.idle_timeout.or(patience);
+    endpoint.content_timeout = provider.content_timeout.or(patience);
     endpoint.extra_body.clone_from(&provider.extra);
     endpoint.extra_headers.clone_from(&provider.headers);
     if provider.name == crate::config::OPENROUTER {
@@ -70,6 +76,16 @@ pub(crate) fn endpoint(provider: &ProviderConfig) -> Endpoint {
         endpoint.extra_headers.extend(own);
     }
     endpoint
+}
+
+/// How failures are answered: pauses are never longer than a stage may wait in all.
+fn retry_policy(config: &Config) -> RetryPolicy {
+    let policy = RetryPolicy::default();
+    RetryPolicy {
+        longest_wait: policy.longest_wait.min(config.wait_limit),
+        wait_limit: config.wait_limit,
+        ..policy
+    }
 }
 
 /// Builds the door to all models of `plan`; the embedded ones' files are there already, and are read at the first
@@ -117,8 +133,14 @@ pub(crate) fn models_beside(
     let book = Arc::new(CapabilityBook::default());
     let mut builder = Models::builder(plan.cards.clone(), plan.routes.clone(), embedder)
         .seed(seed)
+        .retry(retry_policy(config))
         .learning_in(Arc::clone(&book));
-    for provider in &config.providers {
+    // A server of this machine that was chosen does all the work.
+    let chosen = plan.local.as_ref().map(LocalChoice::provider);
+    for provider in chosen
+        .iter()
+        .chain(config.providers.iter().filter(|_| chosen.is_none()))
+    {
         let client = OpenAiCompatible::new(endpoint(provider), &plan.cards, Arc::clone(&clock))?
             .learning_in(Arc::clone(&book));
         builder = builder.provider(wrap(Arc::new(client)));
@@ -131,9 +153,10 @@ pub(crate) fn models_beside(
 
 fn embedder(config: &Config, plan: &Plan, files: &files::Files) -> Result<Arc<dyn Embedder>, Failure> {
     match &plan.embedding {
-        EmbeddingChoice::Remote(base_url) => {
+        EmbeddingChoice::Remote(remote) => {
             let settings = &config.settings.embeddings;
-            let endpoint = Endpoint::new("embeddings", base_url.clone(), config.embedding_key.clone());
+            let mut endpoint = Endpoint::new("embeddings", remote.base_url.clone(), remote.api_key.clone());
+            endpoint.extra_headers.clone_from(&remote.headers);
             let mut model = EmbeddingModel::jina_v3();
             if let Some(id) = settings.model.as_ref().filter(|id| **id != model.model) {
                 let marks = |prefix: &str| KindMarks {

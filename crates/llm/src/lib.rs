@@ -6,6 +6,7 @@ pub mod calibration;
 pub mod capability;
 pub mod card;
 pub mod cassette;
+pub mod discovery;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod error;

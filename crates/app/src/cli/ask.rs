@@ -12,6 +12,7 @@ use store::document::Document;
 use store::ingestion::list_open;
 
 use super::local_files;
+use super::local_server::{self, Consent};
 use super::output::print;
 use super::run::{Database, Session};
 use crate::config::Config;
@@ -46,7 +47,10 @@ impl Ask {
             )));
         }
         let session = Session::begin(config)?;
-        let plan = Plan::of(config, self.model.as_deref())?;
+        let plan = match self.model.as_deref() {
+            Some(id) => local_server::plan(&session, config, Some(id), Consent::Needed).await?,
+            None => Plan::of(config, None)?,
+        };
         let database = session.database().await?;
         let answered = self.answer(&session, &database, &plan, text).await;
         database.close().await;

@@ -1,6 +1,5 @@
 //! `create`: from a title to a course.
 
-use std::io::{self, BufRead, IsTerminal};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -13,6 +12,8 @@ use store::generation::lifecycle::{NewGeneration, start_generation};
 
 use super::export::{FormatArg, Target};
 use super::local_files;
+use super::local_server::{self, Consent};
+use super::question::{is_agreed, is_at_a_terminal};
 use super::run::{Database, RunOptions, Session, Subject};
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
@@ -76,13 +77,14 @@ pub(super) struct Create {
         default_value = "html,md,json"
     )]
     format: Vec<FormatArg>,
-    /// The model for all work: an id of `models list`, `embedded`, an endpoint's model, or the path of a GGUF file
+    /// The model for all work: an id of `models list`, `embedded`, a model of the endpoint or of a server on this
+    /// machine, or the path of a GGUF file
     #[arg(long, value_name = "ID")]
     model: Option<String>,
     /// Makes random choices repeatable
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Fetch model files without asking
+    /// Do not ask: use a model server that is found on this machine, fetch model files
     #[arg(long, short)]
     yes: bool,
 }
@@ -121,13 +123,14 @@ impl Create {
             (None, None) => String::new(),
         };
         let inputs = self.checked_inputs(config, &session, title)?;
-        let plan = Plan::of(config, self.model.as_deref())?;
+        let consent = if self.yes { Consent::Given } else { Consent::Needed };
+        let plan = local_server::plan(&session, config, self.model.as_deref(), consent).await?;
         plan.check_language(inputs.language)?;
         let out = self.output_folder()?;
         announce(&session, &plan, &inputs, &files);
         let database = session.database().await?;
         local_files::check_tier(config, &database, &files).await?;
-        self.confirm_fetching(config, &session, &plan)?;
+        self.confirm_fetching(config, &session, &plan).await?;
         let seed = self
             .seed
             .unwrap_or_else(|| session.clock().now().timestamp_micros().unsigned_abs());
@@ -136,6 +139,7 @@ impl Create {
         let options = RunOptions {
             structure_only: self.structure_only,
             model: self.model.clone(),
+            local: plan.local.clone(),
             out: out.clone(),
             formats: self
                 .format
@@ -214,7 +218,12 @@ impl Create {
         Ok(Some(absolute))
     }
 
-    fn confirm_fetching(&self, config: &Config, session: &Session<'_>, plan: &Plan) -> Result<(), Failure> {
+    async fn confirm_fetching(
+        &self,
+        config: &Config,
+        session: &Session<'_>,
+        plan: &Plan,
+    ) -> Result<(), Failure> {
         let fetcher = Fetcher::new(config)?;
         let embedding = match &plan.embedding {
             EmbeddingChoice::Remote(_) => None,
@@ -235,13 +244,10 @@ impl Create {
             .map(|file| format!("{} ({}, {})", file.name, HumanBytes(file.bytes), file.licence))
             .collect();
         session.say(&format!("To be fetched once: {}", names.join(", ")));
-        if self.yes || bytes < ASK_ABOVE_BYTES || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        if self.yes || bytes < ASK_ABOVE_BYTES || !is_at_a_terminal() {
             return Ok(());
         }
-        session.say(&format!("Fetch {} now? [Y/n]", HumanBytes(bytes)));
-        let mut answer = String::new();
-        let read = io::stdin().lock().read_line(&mut answer);
-        if read.is_ok_and(|bytes| bytes > 0) && !answer.trim().to_lowercase().starts_with('n') {
+        if is_agreed(session, &format!("Fetch {} now?", HumanBytes(bytes))).await? {
             return Ok(());
         }
         Err(Failure::setup("the model was not fetched").advice(BETTER_MODEL))

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::HumanBytes;
+use llm::discovery::find_local_servers;
 use llm::weights::ModelFiles;
 use store::cluster::Unobserved;
 use tokio::process::Command;
 
+use super::local_server::described;
 use super::output::print;
 use super::providers::{diagnosis, probe};
 use crate::config::Config;
@@ -63,13 +65,15 @@ impl Doctor {
         report("database", database(config).await)?;
         let plan = Plan::of(config, None);
         report("models", routes(&plan))?;
+        report("local servers", local_servers(config).await)?;
         for (what, finding) in model_files(config)? {
             report(&what, finding)?;
         }
         report("python and pip", python().await)?;
         report("text recognition", recognition(config).await)?;
         if config.providers.is_empty() {
-            let mend = "set OPENROUTER_API_KEY, or OPENAI_BASE_URL and a model, for courses to teach from";
+            let mend = "start a model server on this machine, or set OPENROUTER_API_KEY, or OPENAI_BASE_URL and a \
+                        model, for courses to teach from";
             report(
                 "providers",
                 Finding::Weak(
@@ -129,11 +133,25 @@ fn configuration(config: &Config) -> String {
             (Some(_), Some(source)) => format!("key from {source}"),
             _ => "no key".to_owned(),
         };
+        let limit = |what: &str, limit: Option<Duration>| {
+            limit.map(|limit| format!("no {what} for {} s at most", limit.as_secs()))
+        };
+        let limits = [
+            limit("byte", provider.idle_timeout),
+            limit("content", provider.content_timeout),
+        ];
+        let facts: Vec<_> = [Some(key)].into_iter().chain(limits).flatten().collect();
         lines.push(format!(
-            "  provider {:<10} {} ({key})",
-            provider.name, provider.base_url
+            "  provider {:<10} {} ({})",
+            provider.name,
+            provider.shown_url(),
+            facts.join(", ")
         ));
     }
+    lines.push(format!(
+        "  wait for providers  {} s at most",
+        config.wait_limit.as_secs()
+    ));
     for (work, route) in &config.settings.routes {
         lines.push(format!(
             "  route {work:<13} {}",
@@ -144,8 +162,8 @@ fn configuration(config: &Config) -> String {
         .settings
         .embeddings
         .base_url
-        .as_deref()
-        .unwrap_or("embedded");
+        .as_ref()
+        .map_or_else(|| "embedded".to_owned(), ToString::to_string);
     lines.push(format!("  embeddings          {embeddings}"));
     if let Some(qdrant) = &config.settings.search.qdrant_url {
         lines.push(format!("  second index        Qdrant at {qdrant}"));
@@ -253,6 +271,12 @@ fn routes(plan: &Result<Plan, Failure>) -> Finding {
             "see `coursewright models list`".to_owned(),
         ),
     }
+}
+
+/// Servers of models on this machine; shown even where others are configured.
+async fn local_servers(config: &Config) -> Finding {
+    let servers = find_local_servers(&config.local_places).await;
+    Finding::Good(described(&servers).unwrap_or_else(|| "none".to_owned()))
 }
 
 fn model_files(config: &Config) -> Result<Vec<(String, Finding)>, Failure> {

@@ -8,10 +8,10 @@ use store::generation::lifecycle::{NewGeneration, start_generation};
 use store::lesson::list_lessons;
 
 use super::export::Target;
+use super::local_server::plan_again;
 use super::run::{RunOptions, Session, Subject};
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
-use crate::wiring::Plan;
 
 /// The arguments of `regenerate`.
 #[derive(Args, Debug)]
@@ -75,7 +75,8 @@ impl Regenerate {
         if self.model.is_some() {
             options.model.clone_from(&self.model);
         }
-        let plan = Plan::of(config, options.model.as_deref())?;
+        let plan = plan_again(&session, config, self.model.as_deref(), &options).await?;
+        options.local.clone_from(&plan.local);
         plan.check_language(course.inputs.language)?;
         let seed = session.clock().now().timestamp_micros().unsigned_abs();
         let models = session.models(&plan, seed).await?;

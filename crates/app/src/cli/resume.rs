@@ -9,10 +9,10 @@ use store::generation::{self, Generation};
 use store::{course, tx::TenantTx};
 
 use super::export::Target;
+use super::local_server::plan_again;
 use super::run::{RunOptions, Session, Subject};
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
-use crate::wiring::Plan;
 
 /// The arguments of `resume`.
 #[derive(Args, Debug)]
@@ -54,7 +54,7 @@ impl Resume {
                 course::get_course(tx, course_id).await
             })
             .await?;
-        let plan = Plan::of(config, self.model.as_deref().or(options.model.as_deref()))?;
+        let plan = plan_again(&session, config, self.model.as_deref(), &options).await?;
         plan.check_language(course.inputs.language)?;
         let models = session.models(&plan, generation.seed).await?;
 

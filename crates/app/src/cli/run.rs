@@ -31,7 +31,7 @@ use crate::extraction::document_reader;
 use crate::failure::{Exit, Failure};
 use crate::progress::{Display, ShownCost, Words};
 use crate::upload::open_blobs;
-use crate::wiring::{Fetcher, Files, Plan, PullDisplay, models, open_store, vector_index};
+use crate::wiring::{Fetcher, Files, LocalChoice, Plan, PullDisplay, models, open_store, vector_index};
 use crate::worker::{WorkEnd, Worker};
 
 /// How often the picture is redrawn while nothing happens.
@@ -91,6 +91,9 @@ pub(super) struct RunOptions {
     /// `--model`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) model: Option<String>,
+    /// The server of this machine that was found and chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) local: Option<LocalChoice>,
     /// `--out`, absolute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) out: Option<PathBuf>,

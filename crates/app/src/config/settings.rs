@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use llm::route::Route;
 use serde::Deserialize;
 
+use super::endpoint::Address;
 use super::service::{
     AlertSettings, AuthSettings, LimitSettings, ServerSettings, StorageSettings, WebhookSettings,
     WorkerSettings,
 };
 
 /// All settings; every one may be left out.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Settings {
     /// Where database, models and logs are kept; default `~/.local/share/coursewright`.
@@ -27,6 +28,11 @@ pub(crate) struct Settings {
     pub(crate) providers: BTreeMap<String, ProviderSettings>,
     /// Routes by kind of work, over the default ones.
     pub(crate) routes: BTreeMap<String, Route>,
+    /// How long a stage waits for a provider that is busy or away, in seconds, 1 to 86 400; default 600 (generation
+    /// 3.4).
+    pub(crate) wait_limit_secs: u64,
+    /// Where servers of models are looked for on this machine: `usual` ports, `none`, or `ollama=11434,vllm=8000`.
+    pub(crate) local_ports: String,
     /// The embedding model, if not the embedded one.
     pub(crate) embeddings: EmbeddingSettings,
     /// Where vectors are searched, if not in the database.
@@ -53,16 +59,47 @@ pub(crate) struct Settings {
     pub(crate) pretend_disk_is_full: bool,
 }
 
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data_dir: None,
+            model: None,
+            budget_usd: None,
+            card_files: Vec::new(),
+            providers: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            wait_limit_secs: 600,
+            local_ports: "usual".to_owned(),
+            embeddings: EmbeddingSettings::default(),
+            search: SearchSettings::default(),
+            postgres: PostgresSettings::default(),
+            server: ServerSettings::default(),
+            worker: WorkerSettings::default(),
+            auth: AuthSettings::default(),
+            storage: StorageSettings::default(),
+            webhooks: WebhookSettings::default(),
+            limits: LimitSettings::default(),
+            alerts: AlertSettings::default(),
+            weight_sources: Vec::new(),
+            pretend_disk_is_full: false,
+        }
+    }
+}
+
 /// One endpoint.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ProviderSettings {
     /// Up to and including the version, for example `http://localhost:11434/v1`.
-    pub(crate) base_url: Option<String>,
+    pub(crate) base_url: Option<Address>,
     /// The variable that holds the key. The key itself never stands in the file.
     pub(crate) api_key_env: Option<String>,
     /// Calls at once.
     pub(crate) max_parallel: Option<usize>,
+    /// How long it may send no byte, in seconds, 1 to 86 400; default 120.
+    pub(crate) idle_timeout_secs: Option<u64>,
+    /// How long it may send no content, though bytes such as signs of life come, in seconds, 1 to 86 400; default 180.
+    pub(crate) content_timeout_secs: Option<u64>,
     /// Fields added to every request's body.
     pub(crate) extra: serde_json::Map<String, serde_json::Value>,
     /// Headers added to every request.
@@ -74,7 +111,7 @@ pub(crate) struct ProviderSettings {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct EmbeddingSettings {
     /// Up to and including the version.
-    pub(crate) base_url: Option<String>,
+    pub(crate) base_url: Option<Address>,
     /// The variable that holds the key.
     pub(crate) api_key_env: Option<String>,
     /// The model's id; default `jina-embeddings-v3`.
@@ -92,7 +129,7 @@ pub(crate) struct EmbeddingSettings {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct SearchSettings {
     /// A Qdrant server's HTTP interface, for example `http://localhost:6333`.
-    pub(crate) qdrant_url: Option<String>,
+    pub(crate) qdrant_url: Option<Address>,
     /// The variable that holds its key.
     pub(crate) qdrant_api_key_env: Option<String>,
 }

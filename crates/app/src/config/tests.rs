@@ -89,7 +89,7 @@ fn keys_set_up_their_providers() {
     let config = load(&[("HOME", "/h"), ("OPENROUTER_API_KEY", "sk-or-1")].into()).unwrap();
     assert_eq!(
         config.provider(OPENROUTER).unwrap().base_url.as_str(),
-        OPENROUTER_URL
+        "https://openrouter.ai/api/v1"
     );
     let config = load(&[("HOME", "/h"), ("OPENAI_BASE_URL", "http://localhost:8000/v1")].into()).unwrap();
     let custom = config.provider(CUSTOM).unwrap();
@@ -109,6 +109,143 @@ fn keys_are_not_shown() {
     ];
     let config = load(&secrets.into()).unwrap();
     assert!(!format!("{config:?}").contains("secret@") && !format!("{config:?}").contains("sk-or-secret"));
+}
+
+#[test]
+fn addresses_and_keys_are_mended_and_it_is_said_once() {
+    let environment = [
+        ("HOME", "/h"),
+        ("OPENAI_BASE_URL", "http://user:pw-secret@localhost:11434"),
+        ("OPENAI_API_KEY", "Bearer sk-secret"),
+    ];
+    let config = load(&environment.into()).unwrap();
+    let custom = config.provider(CUSTOM).unwrap();
+    assert_eq!(custom.base_url.as_str(), "http://localhost:11434/v1");
+    // A key is sent in the header in which user and password would be.
+    assert_eq!(custom.headers, []);
+    assert_eq!(config.remarks.len(), 2, "{:?}", config.remarks);
+    assert!(
+        config.remarks[1].contains("OPENAI_BASE_URL") && config.remarks[1].contains("localhost:11434/v1")
+    );
+    assert!(config.remarks[0].contains("OPENAI_API_KEY") && config.remarks[0].contains("Bearer"));
+    assert!(!format!("{config:?}").contains("-secret"), "{config:?}");
+}
+
+#[test]
+fn password_of_an_address_is_sent_and_not_shown() {
+    let toml = "[providers.p]\nbase_url = \"http://user:pw-secret@h/v1?api-version=1\"\n\
+                [embeddings]\nbase_url = \"http://user:pw-secret@e/v1\"\n\
+                [search]\nqdrant_url = \"http://user:pw-secret@q\"\n";
+    let (_folder, config) = with_file(toml, &[("HOME", "/h")].into());
+    let config = config.unwrap();
+    let provider = config.provider("p").unwrap();
+    assert_eq!(provider.base_url.as_str(), "http://h/v1?api-version=1");
+    let basic = (
+        "authorization".to_owned(),
+        "Basic dXNlcjpwdy1zZWNyZXQ=".to_owned(),
+    );
+    assert_eq!(provider.headers, std::slice::from_ref(&basic));
+    assert_eq!(config.embedding.as_ref().unwrap().headers, [basic]);
+    let shown = format!("{config:?}");
+    assert!(
+        !shown.contains("-secret") && !shown.contains("dXNlcjpwdy1zZWNyZXQ"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn key_of_two_providers_is_remarked_on_once() {
+    let toml = "[providers.a]\nbase_url = \"http://a/v1\"\napi_key_env = \"K\"\n\
+                [providers.b]\nbase_url = \"http://b/v1\"\napi_key_env = \"K\"\n";
+    let (_folder, config) = with_file(toml, &[("HOME", "/h"), ("K", "'k'")].into());
+    assert_eq!(config.unwrap().remarks.len(), 1);
+}
+
+#[test]
+fn keys_that_are_none_set_up_nothing() {
+    for key in ["\"\"", "''", "Bearer ", " \n"] {
+        let environment = [
+            ("HOME", "/h"),
+            ("OPENROUTER_API_KEY", key),
+            ("OPENAI_API_KEY", key),
+        ];
+        assert_eq!(load(&environment.into()).unwrap().providers.len(), 0, "{key:?}");
+    }
+    let error = load(&[("HOME", "/h"), ("OPENAI_API_KEY", "sk-1 sk-2")].into()).unwrap_err();
+    assert!(
+        error.to_string().contains("OPENAI_API_KEY") && !error.to_string().contains("sk-"),
+        "{error}"
+    );
+    assert_eq!(error.kind(), ErrorKind::Setup);
+}
+
+#[test]
+fn waits_have_defaults_and_limits() {
+    use std::time::Duration;
+    let toml = "wait_limit_secs = 60\n[providers.p]\nbase_url = \"http://h/v1\"\nidle_timeout_secs = 300\n\
+                content_timeout_secs = 86400\n[providers.q]\nbase_url = \"http://h/v1\"\n";
+    let (_folder, config) = with_file(toml, &[("HOME", "/h")].into());
+    let config = config.unwrap();
+    let waits = |name: &str| {
+        let provider = config.provider(name).unwrap();
+        (provider.idle_timeout, provider.content_timeout)
+    };
+    let secs = Duration::from_secs;
+    assert_eq!(config.wait_limit, secs(60));
+    assert_eq!(waits("p"), (Some(secs(300)), Some(secs(86_400))));
+    assert_eq!(waits("q"), (None, None));
+    assert_eq!(load(&[("HOME", "/h")].into()).unwrap().wait_limit, secs(600));
+
+    let check = |toml: &str, expected: &str| {
+        let (_folder, config) = with_file(toml, &[("HOME", "/h")].into());
+        let error = config.unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    };
+    check(
+        "wait_limit_secs = 0",
+        "wait_limit_secs must be from 1 to 86400, not 0",
+    );
+    check("wait_limit_secs = 86401", "not 86401");
+    let provider = |line: &str| format!("[providers.p]\nbase_url = \"http://h/v1\"\n{line}");
+    check(
+        &provider("idle_timeout_secs = 0"),
+        "providers.p.idle_timeout_secs must be",
+    );
+    check(
+        &provider("content_timeout_secs = 90000"),
+        "providers.p.content_timeout_secs must be",
+    );
+}
+
+#[test]
+fn places_of_local_servers_are_configured_by_port() {
+    let places = |written: &str| {
+        let environment = [("HOME", "/h"), ("COURSEWRIGHT_LOCAL_PORTS", written)];
+        load(&environment.into()).map(|config| config.local_places)
+    };
+    assert_eq!(places("usual").unwrap(), Place::usual());
+    assert_eq!(
+        load(&[("HOME", "/h")].into()).unwrap().local_places,
+        Place::usual()
+    );
+    assert_eq!(places("none").unwrap(), []);
+    let place = |kind, port| Place { kind, port };
+    assert_eq!(places("ollama=5").unwrap(), [place(ServerKind::Ollama, 5)]);
+    let two = [place(ServerKind::Vllm, 9000), place(ServerKind::LlamaCpp, 9001)];
+    assert_eq!(places("vllm=9000, llamacpp=9001").unwrap(), two);
+    for wrong in [
+        "ollama",
+        "ollama=",
+        "ollama=0",
+        "ollama=70000",
+        "other=1",
+        "ollama=1,",
+    ] {
+        assert!(
+            places(wrong).unwrap_err().to_string().contains("local_ports"),
+            "{wrong}"
+        );
+    }
 }
 
 #[test]

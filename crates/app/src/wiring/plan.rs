@@ -5,13 +5,14 @@ use std::path::Path;
 
 use domain::language::Language;
 use llm::card::{Cards, ModelCard};
+use llm::pricing::Price;
 use llm::route::{Routes, Work};
 #[cfg(feature = "embedded")]
 use llm::weights::{FileFormat, Source};
 use llm::weights::{ModelFile, ModelFiles};
-use url::Url;
 
-use crate::config::{CUSTOM, Config, OPENROUTER};
+use super::local::LocalChoice;
+use crate::config::{CUSTOM, Config, EmbeddingConfig, OPENROUTER, ProviderConfig};
 use crate::failure::Failure;
 
 /// The word for the default embedded model.
@@ -21,7 +22,7 @@ pub(crate) const DEFAULT_EMBEDDED: &str = "embedded/qwen2.5-coder-1.5b";
 /// The file of the embedding model.
 pub(crate) const EMBEDDING_FILE: &str = "multilingual-e5-small-q4";
 /// How to get a better model; said wherever the embedded one falls short.
-pub(crate) const BETTER_MODEL: &str = "connect a better model: set OPENROUTER_API_KEY, or OPENAI_BASE_URL (and OPENAI_API_KEY) with --model ID for any OpenAI-compatible endpoint";
+pub(crate) const BETTER_MODEL: &str = "connect a better model: start Ollama, LM Studio, llama.cpp's server or vLLM on this machine, or set OPENROUTER_API_KEY, or OPENAI_BASE_URL (and OPENAI_API_KEY) with --model ID for any OpenAI-compatible endpoint";
 
 /// The embedded model that is used.
 #[derive(Clone, Debug)]
@@ -36,7 +37,7 @@ pub(crate) struct EmbeddedChoice {
 #[derive(Clone, Debug)]
 pub(crate) enum EmbeddingChoice {
     /// An endpoint.
-    Remote(Url),
+    Remote(EmbeddingConfig),
     /// The embedded model.
     Embedded(ModelFile),
 }
@@ -50,6 +51,8 @@ pub(crate) struct Plan {
     pub(crate) routes: Routes,
     /// The embedded model, if a route goes to it.
     pub(crate) embedded: Option<EmbeddedChoice>,
+    /// The server of this machine that does all the work, if one was found and chosen.
+    pub(crate) local: Option<LocalChoice>,
     /// Where vectors come from.
     pub(crate) embedding: EmbeddingChoice,
 }
@@ -62,10 +65,7 @@ impl Plan {
     pub(crate) fn of(config: &Config, model: Option<&str>) -> Result<Self, Failure> {
         let mut cards = all_cards(config)?;
         let mut embedded = None;
-        let wished = model
-            .or(config.settings.model.as_deref())
-            .map(str::trim)
-            .filter(|name| !name.is_empty());
+        let wished = wished_model(config, model);
         let base = match wished {
             Some(name) => single(config, &mut cards, &mut embedded, name)?,
             None if config.provider(OPENROUTER).is_some() => Routes::openrouter(),
@@ -114,6 +114,23 @@ impl Plan {
             cards,
             routes,
             embedded,
+            local: None,
+        })
+    }
+
+    /// All work goes to a server of this machine.
+    ///
+    /// # Errors
+    /// [`Failure`] if a card file or the embedding model cannot be used.
+    pub(crate) fn with_local(config: &Config, choice: LocalChoice) -> Result<Self, Failure> {
+        let mut cards = all_cards(config)?;
+        cards.insert(choice.card());
+        Ok(Self {
+            cards,
+            routes: Routes::single(&choice.model),
+            embedded: None,
+            embedding: embedding(config)?,
+            local: Some(choice),
         })
     }
 
@@ -164,7 +181,15 @@ impl Plan {
     }
 }
 
-fn custom_address_is_set(config: &Config) -> bool {
+/// The model that the command line or the configuration names.
+pub(super) fn wished_model<'a>(config: &'a Config, model: Option<&'a str>) -> Option<&'a str> {
+    model
+        .or(config.settings.model.as_deref())
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+}
+
+pub(super) fn custom_address_is_set(config: &Config) -> bool {
     config
         .provider(CUSTOM)
         .is_some_and(|provider| provider.base_url.host_str() != Some("api.openai.com"))
@@ -237,7 +262,7 @@ fn single(
 
 /// Sees to it that there is a card for `id` that a configured provider can serve, where one may be assumed:
 /// endpoints serve models that nobody described, and models that are described for another provider.
-fn assume_card(config: &Config, cards: &mut Cards, id: &str) {
+pub(super) fn assume_card(config: &Config, cards: &mut Cards, id: &str) {
     let card = cards.find(id);
     if card.is_some_and(|card| card.provider == EMBEDDED || config.provider(&card.provider).is_some()) {
         return;
@@ -254,12 +279,20 @@ fn assume_card(config: &Config, cards: &mut Cards, id: &str) {
             provider: serving,
             ..card.clone()
         },
-        None => ModelCard::assumed(id, serving),
+        None => {
+            let is_own = config
+                .provider(&serving)
+                .is_some_and(ProviderConfig::is_of_this_machine);
+            ModelCard {
+                price: is_own.then(Price::default),
+                ..ModelCard::assumed(id, serving)
+            }
+        }
     };
     cards.insert(card);
 }
 
-fn is_model_path(name: &str) -> bool {
+pub(super) fn is_model_path(name: &str) -> bool {
     let path = Path::new(name);
     path.extension()
         .is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
@@ -322,8 +355,8 @@ pub(crate) fn embedded_file<'a>(files: &'a ModelFiles, id: &str) -> Option<&'a M
 }
 
 fn embedding(config: &Config) -> Result<EmbeddingChoice, Failure> {
-    if let Some(url) = config.embedding_url()? {
-        return Ok(EmbeddingChoice::Remote(url));
+    if let Some(remote) = &config.embedding {
+        return Ok(EmbeddingChoice::Remote(remote.clone()));
     }
     if !cfg!(feature = "embedded") {
         return Err(Failure::setup("this build has no embedding model").advice(

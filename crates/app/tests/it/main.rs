@@ -17,6 +17,7 @@ mod examples;
 mod exports;
 mod extraction;
 mod guards;
+mod local_servers;
 mod openapi;
 mod people;
 mod progress_stream;

@@ -29,7 +29,7 @@ use self::stream::Patience;
 use crate::capability::{Adjustment, Capabilities, CapabilityBook};
 use crate::card::{Cards, StructuredOutput};
 use crate::error::{FailedAttempt, ProviderError};
-use crate::http_client::http_client;
+use crate::http_client::http_client_for;
 use crate::provider::{Provider, StreamObserver};
 use crate::request::Request;
 use crate::response::Response;
@@ -57,7 +57,7 @@ impl Dialect {
 }
 
 /// How an endpoint is reached.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Endpoint {
     /// The provider's id as model cards name it.
     pub id: String,
@@ -78,6 +78,17 @@ pub struct Endpoint {
     /// How long it may send nothing that is written or thought, however many signs of life come; `None`:
     /// [`DEFAULT_CONTENT_TIMEOUT`], or as long as each request allows silence if that is longer.
     pub content_timeout: Option<Duration>,
+}
+
+/// Without the values of headers and the query of the URL, which may be secrets.
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("id", &self.id)
+            .field("address", &self.address())
+            .field("dialect", &self.dialect)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A remote model that sends signs of life alone for so long is taken to hang: queues and prompts that are read take
@@ -197,7 +208,7 @@ impl OpenAiCompatible {
             .map(|card| (card.id.clone(), card.structured_output))
             .collect();
         let client = Self {
-            client: http_client()?,
+            client: http_client_for(&endpoint.base_url)?,
             headers,
             clock,
             cards,

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::stream::read_body;
 use super::{Endpoint, failure, refusal};
 use crate::error::ProviderError;
-use crate::http_client::http_client;
+use crate::http_client::http_client_for;
 use crate::provider::{Embedder, EmbeddingKind};
 
 /// Texts in one request: providers take at most 128 to 2048.
@@ -105,7 +105,7 @@ impl OpenAiEmbedder {
         endpoint.url("embeddings")?;
         let headers = endpoint.headers()?;
         Ok(Self {
-            client: http_client()?,
+            client: http_client_for(&endpoint.base_url)?,
             headers,
             endpoint,
             model,
