@@ -217,6 +217,7 @@ impl Run {
             .iter()
             .take(8)
             .fold(0, |seed, byte| seed << 8 | u64::from(*byte))
+            & 0x7fff_ffff
     }
 
     /// Remembers a section's titles and topics for the others.
