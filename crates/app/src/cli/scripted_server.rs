@@ -88,6 +88,7 @@ impl ScriptedServer {
                 output: self.price_output,
                 cached: None,
             },
+            ..Behaviour::default()
         };
         let signals = Signals::listen()?;
         let address = SocketAddr::from(([127, 0, 0, 1], self.port));

@@ -19,6 +19,7 @@ struct Books {
     under_way: u64,
     most_at_once: u64,
     billed: MicroUsd,
+    billed_to: BTreeMap<String, i64>,
     answered: BTreeMap<String, Answered>,
 }
 
@@ -44,6 +45,8 @@ pub struct Balance {
     pub most_at_once: u64,
     /// What was billed in all, also for attempts that broke after they were billed.
     pub billed_usd_micros: i64,
+    /// The same by who was billed, where the server can tell ([`super::server::Behaviour::payer`]).
+    pub billed_to: BTreeMap<String, i64>,
     /// Requests that got a complete, good answer.
     pub requests: Vec<Answered>,
 }
@@ -66,6 +69,7 @@ impl Ledger {
             refused: books.refused,
             most_at_once: books.most_at_once,
             billed_usd_micros: books.billed.0,
+            billed_to: books.billed_to.clone(),
             requests: books.answered.values().cloned().collect(),
         })
     }
@@ -83,8 +87,13 @@ impl Ledger {
         self.change(|books| books.refused += 1);
     }
 
-    pub(super) fn billed(&self, cost: MicroUsd) {
-        self.change(|books| books.billed += cost);
+    pub(super) fn billed(&self, cost: MicroUsd, payer: Option<String>) {
+        self.change(|books| {
+            books.billed += cost;
+            if let Some(payer) = payer {
+                *books.billed_to.entry(payer).or_default() += cost.0;
+            }
+        });
     }
 
     pub(super) fn answered(&self, body: &Value, name: String) {

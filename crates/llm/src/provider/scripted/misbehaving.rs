@@ -128,6 +128,11 @@ impl Faults {
     /// Nothing goes wrong.
     pub const NONE: Self = Self(Vec::new());
 
+    /// This happens in every call.
+    pub fn only(fault: Fault) -> Self {
+        Self(vec![(fault, 1.0)])
+    }
+
     /// Something goes wrong in about a third of the calls, everything of the older kinds at least sometimes.
     pub fn rough_day() -> Self {
         Self(vec![

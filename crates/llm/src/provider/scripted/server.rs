@@ -54,6 +54,8 @@ pub struct Behaviour {
     pub dialect: &'static Dialect,
     /// What answers cost that name no cost of their own.
     pub price: Price,
+    /// Tells who pays for a request, for books that are kept apart.
+    pub payer: fn(&Request) -> Option<String>,
 }
 
 impl Default for Behaviour {
@@ -62,6 +64,7 @@ impl Default for Behaviour {
         Self {
             dialect: Dialect::strict(),
             price: Price::default(),
+            payer: |_| None,
         }
     }
 }
@@ -201,12 +204,12 @@ impl Shop {
             (Delivery::BreaksOff { begun, usage }, _) => {
                 let letter = self.letter(&request, &begun);
                 if usage == Usage::Reported {
-                    self.ledger.billed(self.cost(&request, &begun));
+                    self.bill(&request, &begun);
                 }
                 return Ok(letter.broken(usage));
             }
             (Delivery::ThoughtOnly { thought }, _) => {
-                self.ledger.billed(self.cost(&request, &thought));
+                self.bill(&request, &thought);
                 return Ok(self.letter(&request, &thought).thought());
             }
             (Delivery::Regular | Delivery::Odd(_), Err(error)) => {
@@ -217,7 +220,7 @@ impl Shop {
         };
         let (answer, oddity) = answer;
         if oddity != Some(Oddity::UsageNull) {
-            self.ledger.billed(self.cost(&request, &answer));
+            self.bill(&request, &answer);
         }
         if grade == Grade::Good {
             self.ledger.answered(body, question_name(&request));
@@ -228,6 +231,11 @@ impl Shop {
         } else {
             letter.whole(oddity)
         })
+    }
+
+    fn bill(&self, request: &Request, answer: &ScriptedAnswer) {
+        let payer = (self.behaviour.payer)(request);
+        self.ledger.billed(self.cost(request, answer), payer);
     }
 
     /// What an answer costs.

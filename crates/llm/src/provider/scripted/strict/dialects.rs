@@ -111,6 +111,7 @@ const STRICT_SCHEMA: SchemaRules = SchemaRules {
         "minItems",
         "maxItems",
         "uniqueItems",
+        "prefixItems",
         "contains",
         "minProperties",
         "maxProperties",
