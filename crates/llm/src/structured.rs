@@ -72,6 +72,11 @@ fn strict_keywords(keywords: &Map<String, Value>) -> Map<String, Value> {
                     .collect();
                 strict.insert("anyOf".to_owned(), Value::Array(variants));
             }
+            // Strict mode knows one shape for all items of a list.
+            "prefixItems" => {
+                strict.insert("items".to_owned(), any_item(value));
+            }
+            "items" if keywords.contains_key("prefixItems") => {}
             "items" => {
                 strict.insert(keyword.clone(), strict_schema(value));
             }
@@ -89,6 +94,24 @@ fn strict_keywords(keywords: &Map<String, Value>) -> Map<String, Value> {
     }
     copy_definitions(keywords, &mut strict);
     strict
+}
+
+/// The shape of items that have a shape each.
+fn any_item(items: &Value) -> Value {
+    let mut variants: Vec<Value> = Vec::new();
+    for variant in items.as_array().into_iter().flatten().map(strict_schema) {
+        if !variants.contains(&variant) {
+            variants.push(variant);
+        }
+    }
+    match variants.pop() {
+        Some(only) if variants.is_empty() => only,
+        Some(last) => {
+            variants.push(last);
+            json!({ "anyOf": variants })
+        }
+        None => strict_schema(&Value::Bool(true)),
+    }
 }
 
 fn copy_definitions(keywords: &Map<String, Value>, strict: &mut Map<String, Value>) {
@@ -232,6 +255,22 @@ mod tests {
             "$defs": { "Level": { "anyOf": [{ "const": "easy" }, { "const": "hard" }] } },
         });
         assert_eq!(strict_schema(&schema), expected);
+    }
+
+    #[test]
+    fn items_with_a_shape_each_get_one_that_all_have() {
+        let check = |items: Value, expected: Value| {
+            let schema = json!({ "type": "array", "prefixItems": items, "items": false, "minItems": 2, "maxItems": 2 });
+            let strict = strict_schema(&schema);
+            assert_eq!(strict["items"], expected);
+            assert_eq!(strict["description"], "at least 2 items, at most 2 items");
+            assert!(strict.get("prefixItems").is_none());
+        };
+        let titled = |pattern: &str| json!({ "type": "string", "pattern": pattern });
+        check(json!([titled("^A"), titled("^B")]), json!({ "type": "string" }));
+        let mixed = json!([{ "type": "string" }, { "type": "integer" }]);
+        check(mixed.clone(), json!({ "anyOf": mixed }));
+        check(json!([]), json!({ "type": "string" }));
     }
 
     #[test]

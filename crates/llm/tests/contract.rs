@@ -295,7 +295,7 @@ async fn schema_answers_are_valid_distinct_and_in_their_language() {
 #[tokio::test(start_paused = true)]
 async fn misbehaving_script_does_every_bad_thing_and_repeats_itself() {
     let run = async || {
-        let script = misbehaving(schema_answers(1, Language::English), 7, Faults::ROUGH_DAY);
+        let script = misbehaving(schema_answers(1, Language::English), 7, Faults::rough_day());
         let provider = Scripted::new("provider", script);
         let mut outcomes = Vec::new();
         for number in 0..400 {

@@ -251,16 +251,22 @@ impl Run {
                     let answer = best.value.to_string();
                     let data = vars! { answer, problems, keys };
                     let ask = self.prompts().render("ladder_fields", &data)?;
-                    messages.extend([Message::user(user), Message::user(ask.user)]);
+                    messages.push(Message::user(format!("{user}\n\n{}", ask.user)));
                 }
             }
             (Manner::Feedback | Manner::Fields, _) => {
-                messages.push(Message::user(user));
-                if let Some(best) = best {
-                    messages.push(Message::assistant(best.value.to_string()));
+                let feedback = self
+                    .prompts()
+                    .render("ladder_feedback", &vars! { problems })?
+                    .user;
+                match best {
+                    Some(best) => messages.extend([
+                        Message::user(user),
+                        Message::assistant(best.value.to_string()),
+                        Message::user(feedback),
+                    ]),
+                    None => messages.push(Message::user(format!("{user}\n\n{feedback}"))),
                 }
-                let feedback = self.prompts().render("ladder_feedback", &vars! { problems })?;
-                messages.push(Message::user(feedback.user));
             }
             (Manner::Example, _) => {
                 let example = question.prompt.example.clone().unwrap_or_else(|| {

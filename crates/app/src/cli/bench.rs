@@ -1,6 +1,7 @@
 //! `bench`: figures of this machine, measured by the product itself.
 
 mod embedded;
+mod faults;
 mod headings;
 mod orchestration;
 mod repair;
@@ -8,12 +9,16 @@ mod retrieval;
 mod service;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
+use store::Store;
+use store::cluster::Unobserved;
 
 use super::output::print;
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
+use crate::wiring::store_config;
 
 /// The arguments of `bench`.
 #[derive(Args, Debug)]
@@ -31,6 +36,9 @@ pub(super) struct Bench {
     /// the chapters that the course was made from
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
+    /// How `faults` is measured
+    #[command(flatten)]
+    faults: faults::Setting,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -39,6 +47,8 @@ enum Subject {
     Repair,
     /// The whole pipeline with a provider that takes exactly 2 s a call, 8 sections
     Orchestration,
+    /// Whole courses with a provider as strict as real servers that does all that goes wrong with them
+    Faults,
     /// The API and the worker: starts with many clients, progress, 200 generations at once, memory
     Service,
     /// Finding in documents: how well, by words, by vectors and by both
@@ -58,6 +68,7 @@ impl Bench {
         match self.subject {
             Some(Subject::Repair) => print(&repair::measure()?)?,
             Some(Subject::Orchestration) => print(&orchestration::measure(config).await?)?,
+            Some(Subject::Faults) => print(&Box::pin(faults::measure(config, &self.faults)).await?)?,
             Some(Subject::Service) => print(&Box::pin(service::measure(config)).await?)?,
             Some(Subject::Retrieval) => {
                 let measured = Box::pin(retrieval::measure_quality(config, self.data.as_deref()));
@@ -76,6 +87,25 @@ impl Bench {
         }
         Ok(Exit::Success)
     }
+}
+
+/// Measures in a database of its own, which is removed afterwards.
+async fn in_own_database<T>(
+    config: &Config,
+    measure: impl AsyncFnOnce(&Arc<Store>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let folder = config.data_dir.join(format!("bench-{}", std::process::id()));
+    let mut database = store_config(config);
+    database.database_url = None;
+    database.cluster.folder.clone_from(&folder);
+    let store = Arc::new(Store::open(&database, &Unobserved).await?);
+    let measured = measure(&store).await;
+    if let Some(store) = Arc::into_inner(store) {
+        store.close().await?;
+    }
+    // The folder was made by this command a moment ago; what cannot be removed is a rest in the user's own folder.
+    let _ = std::fs::remove_dir_all(&folder);
+    measured
 }
 
 fn machine() -> String {

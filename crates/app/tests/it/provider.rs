@@ -12,7 +12,7 @@ use domain::language::Language;
 use domain::usage::MicroUsd;
 use llm::error::ProviderError;
 use llm::provider::scripted::answers::schema_answers;
-use llm::provider::scripted::misbehaving::{Faults, misbehaving};
+use llm::provider::scripted::misbehaving::{Fault, Faults, misbehaving};
 use llm::provider::scripted::server::ScriptedServer;
 use llm::provider::scripted::{Script, ScriptedReply};
 use llm::request::Request;
@@ -52,10 +52,7 @@ impl Provider {
 
     /// Nearly a third of the calls go wrong, everything at least sometimes; nothing hangs.
     pub(crate) fn rough() -> Self {
-        let faults = Faults {
-            timeout: 0.0,
-            ..Faults::ROUGH_DAY
-        };
+        let faults = Faults::rough_day().without(Fault::Silence);
         Self::following(misbehaving(schema_answers(1, Language::English), 7, faults))
     }
 

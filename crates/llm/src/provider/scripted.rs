@@ -1,8 +1,11 @@
 //! A provider whose answers are written beforehand: for tests, benchmarks and demonstrations without a network.
 
 pub mod answers;
+pub mod delivery;
+pub mod ledger;
 pub mod misbehaving;
 pub mod server;
+pub mod strict;
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +17,8 @@ use domain::usage::{MicroUsd, TokenUsage};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use self::delivery::Delivery;
+use self::strict::Dialect;
 use crate::budget::{O200k, TokenCounter, count_prompt};
 use crate::error::{FailedAttempt, ProviderError};
 use crate::provider::{Embedder, EmbeddingKind, Provider, StreamObserver};
@@ -33,6 +38,19 @@ pub struct ScriptedReply {
     pub delay: Duration,
     /// The answer or the failure.
     pub outcome: Result<ScriptedAnswer, ProviderError>,
+    /// How it travels over HTTP.
+    pub delivery: Delivery,
+    /// Whether it is what was asked for.
+    pub grade: Grade,
+}
+
+/// Whether an answer is what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grade {
+    /// Complete, and good once it is read with some care.
+    Good,
+    /// Cut, empty or of another shape: it has to be asked for again.
+    Spoiled,
 }
 
 /// What a scripted model says.
@@ -60,6 +78,8 @@ impl ScriptedReply {
         Self {
             delay: Duration::ZERO,
             outcome: Ok(answer),
+            delivery: Delivery::Regular,
+            grade: Grade::Good,
         }
     }
 
@@ -68,7 +88,16 @@ impl ScriptedReply {
         Self {
             delay: Duration::ZERO,
             outcome: Err(error),
+            delivery: Delivery::Regular,
+            grade: Grade::Spoiled,
         }
+    }
+
+    /// The same, sent in this manner.
+    #[must_use]
+    pub fn delivered(mut self, delivery: Delivery) -> Self {
+        self.delivery = delivery;
+        self
     }
 
     /// The same, after a time.
@@ -102,14 +131,16 @@ impl ScriptedReply {
         if let Ok(answer) = &mut self.outcome {
             answer.finish_reason = FinishReason::Length;
         }
+        self.grade = Grade::Spoiled;
         self
     }
 }
 
-/// A provider that follows a script.
+/// A provider that follows a script. It refuses what servers refuse, before the script is asked.
 pub struct Scripted {
     id: String,
     script: Script,
+    dialect: &'static Dialect,
     max_parallel: usize,
     calls: AtomicUsize,
     requests: Mutex<Vec<Request>>,
@@ -125,11 +156,12 @@ impl fmt::Debug for Scripted {
 }
 
 impl Scripted {
-    /// A provider with this id that follows `script`.
+    /// A provider with this id that follows `script` and is as strict as [`Dialect::strict`].
     pub fn new(id: impl Into<String>, script: Script) -> Self {
         Self {
             id: id.into(),
             script,
+            dialect: Dialect::strict(),
             max_parallel: 8,
             calls: AtomicUsize::new(0),
             requests: Mutex::default(),
@@ -152,6 +184,13 @@ impl Scripted {
     #[must_use]
     pub const fn with_max_parallel(mut self, max_parallel: usize) -> Self {
         self.max_parallel = max_parallel;
+        self
+    }
+
+    /// The same as strict as another server.
+    #[must_use]
+    pub const fn speaking(mut self, dialect: &'static Dialect) -> Self {
+        self.dialect = dialect;
         self
     }
 
@@ -191,6 +230,7 @@ impl Provider for Scripted {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(request.clone());
+        self.dialect.check(request)?;
         let reply = (self.script)(request, call);
         tokio::select! {
             biased;

@@ -22,16 +22,15 @@ use llm::route::Routes;
 use pipeline::Services;
 use pipeline::event::Unwatched;
 use serde_json::{Value, json};
-use store::cluster::Unobserved;
 use store::course::insert_course;
 use store::generation::lifecycle::{NewGeneration, start_generation};
 use store::{Store, organization};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::in_own_database;
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
-use crate::wiring::store_config;
 use crate::worker::{WorkEnd, Worker};
 
 /// How long a call takes, whatever is asked (service 4.9).
@@ -47,18 +46,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Makes a course in a database of its own, which is removed afterwards.
 pub(super) async fn measure(config: &Config) -> Result<String, Failure> {
-    let folder = config.data_dir.join(format!("bench-{}", std::process::id()));
-    let mut database = store_config(config);
-    database.database_url = None;
-    database.cluster.folder.clone_from(&folder);
-    let store = Arc::new(Store::open(&database, &Unobserved).await?);
-    let measured = course(&store).await;
-    if let Some(store) = Arc::into_inner(store) {
-        store.close().await?;
-    }
-    // The folder was made by this command a moment ago; what cannot be removed is a rest in the user's own folder.
-    let _ = std::fs::remove_dir_all(&folder);
-    measured
+    in_own_database(config, async |store| course(store).await).await
 }
 
 async fn course(store: &Arc<Store>) -> Result<String, Failure> {

@@ -1,6 +1,7 @@
 //! Plausible answers for any JSON Schema, in English or Russian: whole courses can be made without a model.
 
 mod brief;
+mod files;
 mod material;
 mod pattern;
 mod words;
@@ -14,6 +15,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Map, Number, Value, json};
 
+pub use self::files::{file_answers, question_name};
 use self::words::Words;
 use super::{Script, ScriptedReply};
 use crate::request::Request;
