@@ -351,7 +351,7 @@ impl Climb<'_> {
             let is_last = (is_declined && failed >= TRIES_WHEN_DECLINED) || (round > 0 && error.is_outage());
             // The permit is given back by now: others may call while this one waits.
             let wait = self.models.wait_after(failed, error.retry_after());
-            let Some(wait) = wait.filter(|wait| !is_last && self.has_time_for(*wait)) else {
+            let Some(wait) = wait.filter(|wait| !is_last && self.has_time_for(*wait, &error)) else {
                 return Err(error.into());
             };
             tracing::debug!(

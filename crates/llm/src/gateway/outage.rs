@@ -30,7 +30,7 @@ impl Climb<'_> {
             };
             let lane = &self.models.lanes(self.work).at(self.spec.escalation);
             let pause = self.models.stage_pause(round, error.retry_after());
-            if !self.models.shared.is_waited_for(lane, &error) || !self.has_time_for(pause) {
+            if !self.models.shared.is_waited_for(lane, &error) || !self.has_time_for(pause, &error) {
                 return Err(CallError::Exhausted {
                     work: self.work,
                     attempts: self.attempts,
@@ -38,7 +38,7 @@ impl Climb<'_> {
                     asked: error
                         .true_cause()
                         .retry_after()
-                        .filter(|asked| !self.has_time_for(*asked)),
+                        .filter(|asked| !self.has_time_for(*asked, &error)),
                     cause: error.true_cause().clone(),
                 });
             }
@@ -49,9 +49,13 @@ impl Climb<'_> {
         }
     }
 
-    /// Whether the wait limit leaves so much time.
-    pub(super) fn has_time_for(&self, wait: Duration) -> bool {
-        self.began.elapsed() + wait <= self.models.shared.retry.wait_limit
+    /// Whether the wait limit leaves so much time, and time for an attempt that is as silent as the last one.
+    pub(super) fn has_time_for(&self, wait: Duration, last: &ProviderError) -> bool {
+        let silence = match last.true_cause() {
+            ProviderError::Timeout { after } => *after,
+            _ => Duration::ZERO,
+        };
+        self.began.elapsed() + wait + silence <= self.models.shared.retry.wait_limit
     }
 
     /// Waits, and tells of it if it is long.

@@ -95,6 +95,9 @@ impl fmt::Debug for Endpoint {
 /// up to two minutes with the slowest providers.
 pub const DEFAULT_CONTENT_TIMEOUT: Duration = Duration::from_mins(3);
 
+/// Keys of providers are longer; "x", "none" or "ollama" are written where a program insists on one.
+const SHORTEST_KEY_BYTES: usize = 8;
+
 /// Calls at once that a remote provider takes without special agreement.
 const DEFAULT_MAX_PARALLEL: usize = 16;
 
@@ -167,7 +170,8 @@ impl Endpoint {
     /// Removes the key from a text that came from outside: some providers repeat it in their errors.
     fn redacted(&self, text: &str) -> String {
         match &self.api_key {
-            Some(key) if !key.expose_secret().trim().is_empty() => {
+            // A shorter one is no secret, and its letters are parts of words.
+            Some(key) if key.expose_secret().trim().len() >= SHORTEST_KEY_BYTES => {
                 text.replace(key.expose_secret().trim(), "[key]")
             }
             _ => text.to_owned(),
