@@ -96,7 +96,7 @@ fn what_was_cut_off_is_missing_and_never_made_up() {
         cut,
         &expected,
         RepairLayer::Structural,
-        &["/key_topics/-", "/key_topics/1"],
+        &["/exercise_type", "/key_topics/-", "/key_topics/1", "/note"],
     );
 
     // 1 may be the beginning of 15.
@@ -106,7 +106,7 @@ fn what_was_cut_off_is_missing_and_never_made_up() {
         cut,
         &expected,
         RepairLayer::Structural,
-        &["/key_topics", "/minutes"],
+        &["/exercise_type", "/key_topics", "/minutes", "/note"],
     );
 }
 
