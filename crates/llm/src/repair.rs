@@ -222,11 +222,15 @@ impl Repairer {
         if raw.len() > LONGEST_ANSWER_BYTES {
             return Err(RepairError::TooLong { bytes: raw.len() });
         }
-        let mut drafts = extract::drafts(raw)?;
+        let search = extract::drafts(raw);
+        let mut drafts = search.drafts;
         for draft in &mut drafts {
             coerce::coerce(&self.schema, draft);
         }
         drafts.retain(|draft| coerce::root_fits(&self.schema, &draft.value));
+        if drafts.is_empty() && search.is_too_deep {
+            return Err(RepairError::TooDeep);
+        }
         let draft = self.best(drafts)?;
         Ok(self.outcome(draft))
     }

@@ -17,7 +17,9 @@ pub(super) fn coerce(schema: &Value, draft: &mut Draft) {
         fitting.note("", Change::Rewrapped, format!("layer '{}' removed", inner.path));
         draft.value = inner.value;
         let within = |pointer: &String| match pointer.strip_prefix(&inner.path) {
-            Some(rest) if !inner.was_text && (rest.is_empty() || rest.starts_with('/')) => Some(rest.to_owned()),
+            Some(rest) if !inner.was_text && (rest.is_empty() || rest.starts_with('/')) => {
+                Some(rest.to_owned())
+            }
             _ => None,
         };
         each_pointer(draft, &within);
@@ -217,7 +219,11 @@ impl<'a> Fitting<'a> {
             && let Some(inner) = lists::value_in(text)
             && allows(schema, &inner)
         {
-            self.note(path, Change::Retyped, "a value that was written as a text".to_owned());
+            self.note(
+                path,
+                Change::Retyped,
+                "a value that was written as a text".to_owned(),
+            );
             return self.fit(schema, inner, path);
         }
         if allows_type(schema, "array") && !value.is_null() {
@@ -260,7 +266,11 @@ impl<'a> Fitting<'a> {
                 } else {
                     match lists::items_of(fields) {
                         Ok(items) => {
-                            self.note(path, Change::Rewrapped, "an object of items made a list".to_owned());
+                            self.note(
+                                path,
+                                Change::Rewrapped,
+                                "an object of items made a list".to_owned(),
+                            );
                             return self.fit_items(schema, items, path);
                         }
                         Err(fields) => Value::Object(fields),
@@ -269,7 +279,11 @@ impl<'a> Fitting<'a> {
             }
             Value::String(text) => match lists::bullets_in(&text) {
                 Some(items) => {
-                    self.note(path, Change::Rewrapped, "a text of bullets made a list".to_owned());
+                    self.note(
+                        path,
+                        Change::Rewrapped,
+                        "a text of bullets made a list".to_owned(),
+                    );
                     return self.fit_items(schema, items, path);
                 }
                 None => Value::String(text),

@@ -22,7 +22,8 @@ pub(super) fn decoded(answer: &str) -> Option<String> {
 fn decoded_once(answer: &str) -> Option<String> {
     // How the first key is quoted shows how all are.
     let start = answer.find(['{', '['])?;
-    let mut inside = answer[start + 1..].trim_start_matches(|letter| is_space(letter) || matches!(letter, '{' | '['));
+    let mut inside =
+        answer[start + 1..].trim_start_matches(|letter| is_space(letter) || matches!(letter, '{' | '['));
     while let Some(rest) = inside.strip_prefix("\\n").or_else(|| inside.strip_prefix("\\t")) {
         inside = skip_space(rest);
     }
@@ -82,7 +83,10 @@ mod tests {
         check(r#"{\n  \"a\": \"x\"}"#, Some("{\n  \"a\": \"x\"}"));
         check(r"{\u0022a\u0022: 1}", Some(r#"{"a": 1}"#));
         check(r#"{\\\"a\\\": 1}"#, Some(r#"{"a": 1}"#));
-        check("{&quot;a&quot;: &quot;x &amp;quot; &lt;b&gt;&quot;}", Some(r#"{"a": "x &quot; <b>"}"#));
+        check(
+            "{&quot;a&quot;: &quot;x &amp;quot; &lt;b&gt;&quot;}",
+            Some(r#"{"a": "x &quot; <b>"}"#),
+        );
         check(r#"{"a": "say \"x\" &quot;"}"#, None);
     }
 }

@@ -134,9 +134,16 @@ impl Mathematics {
         let mut regions = regions(text);
         // Who writes other backslashes as JSON wants them means a line break by `\n`, and a tab by `\t`.
         regions.retain(|region| {
-            text[region.range.clone()].bytes().enumerate().all(|(offset, byte)| {
-                byte != b'\\' || written.single.binary_search(&(region.range.start + offset)).is_ok()
-            })
+            text[region.range.clone()]
+                .bytes()
+                .enumerate()
+                .all(|(offset, byte)| {
+                    byte != b'\\'
+                        || written
+                            .single
+                            .binary_search(&(region.range.start + offset))
+                            .is_ok()
+                })
         });
         Self {
             regions: regions
@@ -185,9 +192,9 @@ fn path_at(text: &str, start: usize, written: &Written) -> Option<Vec<usize>> {
             separators += 1;
         } else if letter_of(byte).is_some() {
             let is_separator = written.raw.binary_search(&at).is_err()
-                && bytes
-                    .get(at + 1)
-                    .is_some_and(|next| next.is_ascii_lowercase() || next.is_ascii_digit() || b"_.-".contains(next));
+                && bytes.get(at + 1).is_some_and(|next| {
+                    next.is_ascii_lowercase() || next.is_ascii_digit() || b"_.-".contains(next)
+                });
             if !is_separator {
                 break;
             }
@@ -246,7 +253,12 @@ mod tests {
 
     #[test]
     fn regular_expressions_and_paths_survive() {
-        for text in [r"\bword\b", r"C:\new\table\report", r"open c:\temp\bin\run.exe, please", r"D:\files\notes"] {
+        for text in [
+            r"\bword\b",
+            r"C:\new\table\report",
+            r"open c:\temp\bin\run.exe, please",
+            r"D:\files\notes",
+        ] {
             check(text, text);
         }
     }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::follows::{is_space, skip_space};
 use super::{
-    Change, DEEPEST_NESTING, Draft, RepairError, RepairLayer, RepairNote, encoded, escapes, guard, lines,
+    Change, DEEPEST_NESTING, Draft, RepairLayer, RepairNote, encoded, escapes, guard, lines,
     quoted, thoughts, tolerant,
 };
 
@@ -13,12 +13,21 @@ const MOST_ENCODINGS: usize = 4;
 /// Values beyond this are not kept: the last ones are the answer.
 const MOST_VALUES: usize = 64;
 /// Places where no value begins after all may cost so many times the answer's length.
-const MOST_REREADING: usize = 16;
+const MOST_REREADING: usize = 4;
 /// What a place costs by itself, in bytes.
 const COST_OF_A_START: usize = 16;
 
-/// All values that can be read out of `raw`, in order, with the layer that each needed.
-pub(super) fn drafts(raw: &str) -> Result<Vec<Draft>, RepairError> {
+/// What was found in an answer.
+#[derive(Debug, Default)]
+pub(super) struct Search {
+    /// All values, in order, with the layer that each needed.
+    pub(super) drafts: Vec<Draft>,
+    /// Something was nested too deep to be read.
+    pub(super) is_too_deep: bool,
+}
+
+/// All values that can be read out of `raw`.
+pub(super) fn drafts(raw: &str) -> Search {
     let mut text = raw.trim_matches('\0').trim_start_matches(is_space).to_owned();
     let mut is_encoded = false;
     for _ in 0..MOST_ENCODINGS {
@@ -31,22 +40,31 @@ pub(super) fn drafts(raw: &str) -> Result<Vec<Draft>, RepairError> {
             Ok(value) => {
                 let mut found = draft(value, RepairLayer::Direct);
                 finish_direct(&mut found, &text);
-                return Ok(encoded_drafts(vec![found], is_encoded));
+                return Search {
+                    drafts: encoded_drafts(vec![found], is_encoded),
+                    is_too_deep: false,
+                };
             }
             Err(_) => break,
         }
     }
     let Some(answer) = thoughts::without_thoughts(&text) else {
-        return Ok(encoded_drafts(found_in(&text)?, is_encoded));
+        let mut search = found_in(&text);
+        search.drafts = encoded_drafts(search.drafts, is_encoded);
+        return search;
     };
-    let mut drafts = found_in(&answer.text)?;
-    drafts.iter_mut().for_each(mark_extracted);
+    let mut search = found_in(&answer.text);
+    search.drafts.iter_mut().for_each(mark_extracted);
     if !answer.is_certain {
         // What was taken for the end of thoughts may stand in a text: the whole is a second reading.
-        drafts.iter_mut().for_each(|draft| draft.start += text.len());
-        drafts.append(&mut found_in(&text)?);
+        search
+            .drafts
+            .iter_mut()
+            .for_each(|draft| draft.start += text.len());
+        search.drafts.append(&mut found_in(&text).drafts);
     }
-    Ok(encoded_drafts(drafts, is_encoded))
+    search.drafts = encoded_drafts(search.drafts, is_encoded);
+    search
 }
 
 fn encoded_drafts(mut drafts: Vec<Draft>, is_encoded: bool) -> Vec<Draft> {
@@ -61,14 +79,18 @@ fn encoded_drafts(mut drafts: Vec<Draft>, is_encoded: bool) -> Vec<Draft> {
     drafts
 }
 
-fn found_in(text: &str) -> Result<Vec<Draft>, RepairError> {
+fn found_in(text: &str) -> Search {
     match encoded::decoded(text) {
-        Some(plain) => Ok(encoded_drafts(values_in(&plain)?, true)),
+        Some(plain) => {
+            let mut search = values_in(&plain);
+            search.drafts = encoded_drafts(search.drafts, true);
+            search
+        }
         None => values_in(text),
     }
 }
 
-fn values_in(text: &str) -> Result<Vec<Draft>, RepairError> {
+fn values_in(text: &str) -> Search {
     let mut drafts: Vec<Draft> = Vec::new();
     let mut from = 0;
     let mut is_too_deep = false;
@@ -76,6 +98,8 @@ fn values_in(text: &str) -> Result<Vec<Draft>, RepairError> {
     let mut left_to_read = text.len().saturating_mul(MOST_REREADING);
     // Whether nothing but objects stands in the text so far, as in lines of JSON.
     let mut is_all_values = true;
+    // Whether a list that could not be read is open: what it holds are its items.
+    let mut in_broken_list = false;
     while let Some(start) = text[from..].find(['{', '[']).map(|offset| from + offset) {
         let between = text[from..start].trim_matches(is_space);
         let found = found_at(&text[start..], marks);
@@ -84,8 +108,12 @@ fn values_in(text: &str) -> Result<Vec<Draft>, RepairError> {
                 let behind = &text[start + length..];
                 let is_all = skip_space(&text[..start]).is_empty() && skip_space(behind).is_empty();
                 is_all_values &= (between.is_empty() || between == ",") && values.len() == 1;
-                let is_listed = between == "," && !drafts.is_empty();
-                if is_listed && let Some(before) = drafts.last_mut() {
+                in_broken_list &= !text[from..start].contains(']');
+                let is_listed = in_broken_list || (between == "," && !drafts.is_empty());
+                if is_listed
+                    && between == ","
+                    && let Some(before) = drafts.last_mut()
+                {
                     before.is_listed = true;
                 }
                 for draft in &mut values {
@@ -101,8 +129,14 @@ fn values_in(text: &str) -> Result<Vec<Draft>, RepairError> {
             }
             Found::Nothing { read, failure } => {
                 is_all_values = false;
-                is_too_deep |= failure == tolerant::Failure::TooDeep;
+                in_broken_list |=
+                    text[start..].starts_with('[') && skip_space(&text[start + 1..]).starts_with(['{', '"']);
                 from = start + 1;
+                if failure == tolerant::Failure::TooDeep {
+                    is_too_deep = true;
+                    // A part of what is too deep is no answer.
+                    from = start + read.max(1);
+                }
                 let cost = read + COST_OF_A_START;
                 if cost > left_to_read {
                     break;
@@ -115,15 +149,15 @@ fn values_in(text: &str) -> Result<Vec<Draft>, RepairError> {
         drafts.extend(lines::merged(&drafts));
     }
     drafts.extend(lines::fields_in(text));
-    match (drafts.is_empty(), is_too_deep) {
-        (true, true) => Err(RepairError::TooDeep),
-        _ => Ok(drafts),
-    }
+    Search { drafts, is_too_deep }
 }
 
 fn mark_extracted(draft: &mut Draft) {
     draft.layer = draft.layer.max(RepairLayer::Extracted);
-    let is_marked = draft.notes.first().is_some_and(|note| note.change == Change::Surroundings);
+    let is_marked = draft
+        .notes
+        .first()
+        .is_some_and(|note| note.change == Change::Surroundings);
     if !is_marked {
         draft
             .notes
@@ -135,10 +169,7 @@ enum Found {
     /// One value, or several readings of the same damaged text; and the bytes that the longest takes up.
     Values { values: Vec<Draft>, length: usize },
     /// `read` bytes were looked at in vain.
-    Nothing {
-        read: usize,
-        failure: tolerant::Failure,
-    },
+    Nothing { read: usize, failure: tolerant::Failure },
 }
 
 /// Reads the value that begins where `text` does.
@@ -165,7 +196,11 @@ fn found_at(text: &str, marks: quoted::Marks) -> Found {
             };
         }
     };
-    let longest = readings.iter().map(|reading| reading.length).max().unwrap_or_default();
+    let longest = readings
+        .iter()
+        .map(|reading| reading.length)
+        .max()
+        .unwrap_or_default();
     readings.retain(|reading| {
         guard::first_altered(&text[..reading.length], &reading.value, reading.is_joined).is_none()
     });

@@ -64,7 +64,8 @@ impl Candidate {
         match self.place {
             Place::Key => {
                 matches!(next, ':' | '=')
-                    || (next == '*' && skip_space(behind.trim_start_matches('*')).starts_with([':', '\u{ff1a}']))
+                    || (next == '*'
+                        && skip_space(behind.trim_start_matches('*')).starts_with([':', '\u{ff1a}']))
                     || (spaced && (closers_of(next).is_some() || matches!(next, '{' | '[')))
             }
             Place::Field => match next {
@@ -90,7 +91,9 @@ impl Candidate {
     }
 
     fn opens(self, rest: &str) -> bool {
-        rest.chars().next().is_some_and(|letter| self.marks.closers(letter).is_some())
+        rest.chars()
+            .next()
+            .is_some_and(|letter| self.marks.closers(letter).is_some())
     }
 
     /// What may stand behind a closing bracket.
@@ -153,7 +156,9 @@ impl Candidate {
     /// A word that stands between a comma and a key: `"text", COMMENT "key": `.
     fn key_follows_a_word(self, rest: &str) -> bool {
         let window = &rest[..rest.floor_char_boundary(LONGEST_KEY_BYTES)];
-        let length = window.find(|letter: char| !is_name(letter)).unwrap_or(window.len());
+        let length = window
+            .find(|letter: char| !is_name(letter))
+            .unwrap_or(window.len());
         length > 0 && {
             let behind = skip_space(&window[length..]);
             behind.len() < window.len() - length && self.plain_key_follows(behind) && behind.starts_with('"')

@@ -81,7 +81,10 @@ pub(super) fn absent_fields(root: &Value, value: &Value, cut: &Cut) -> Vec<Strin
         let (Some(schema), Some(at @ Value::Object(fields))) = (schema, at) else {
             continue;
         };
-        for name in properties(shape.variant(schema, at)).into_iter().flat_map(|known| known.keys()) {
+        for name in properties(shape.variant(schema, at))
+            .into_iter()
+            .flat_map(|known| known.keys())
+        {
             if !fields.contains_key(name) {
                 absent.push(child(pointer, name));
             }

@@ -72,7 +72,10 @@ fn key_of(rest: &str) -> Option<(&str, &str)> {
 /// Behind a value: a comma or a new line, then the next field or the brace that closes them.
 fn next_field(behind: &str) -> Option<&str> {
     let rest = skip_space(behind);
-    if rest.trim_matches(|letter| is_space(letter) || letter == '}').is_empty() {
+    if rest
+        .trim_matches(|letter| is_space(letter) || letter == '}')
+        .is_empty()
+    {
         return Some("");
     }
     if let Some(rest) = rest.strip_prefix(',') {
@@ -88,7 +91,9 @@ pub(super) fn merged(drafts: &[Draft]) -> Option<Draft> {
     }
     let mut fields = Map::new();
     for draft in drafts {
-        let Value::Object(own) = &draft.value else { return None };
+        let Value::Object(own) = &draft.value else {
+            return None;
+        };
         if own.len() != 1 || draft.cut.as_ref().is_some_and(|cut| !cut.lost.is_empty()) {
             return None;
         }
@@ -127,8 +132,14 @@ mod tests {
             assert_eq!(fields_in(text).map(|draft| draft.value), expected, "{text}");
         };
         check("a: \"x\"\nb: [1, 2]\n", Some(json!({ "a": "x", "b": [1, 2] })));
-        check("\"a\": \"x\",\n\"b\": {\"c\": 1}\n}", Some(json!({ "a": "x", "b": { "c": 1 } })));
-        check("a: \"x\"\nb: true\nc: \"cut", Some(json!({ "a": "x", "b": true })));
+        check(
+            "\"a\": \"x\",\n\"b\": {\"c\": 1}\n}",
+            Some(json!({ "a": "x", "b": { "c": 1 } })),
+        );
+        check(
+            "a: \"x\"\nb: true\nc: \"cut",
+            Some(json!({ "a": "x", "b": true })),
+        );
         check("a: x\nb: y", None);
         check("a: \"x\" and b: \"y\"", None);
         check("Note: 3", None);

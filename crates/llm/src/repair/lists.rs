@@ -28,13 +28,20 @@ pub(super) fn value_in(text: &str) -> Option<Value> {
 
 /// The items of a text of bullets, two at least: `- a\n- b`, `1. a\n2. b`.
 pub(super) fn bullets_in(text: &str) -> Option<Vec<Value>> {
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
     if lines.len() < 2 {
         return None;
     }
     let signs = ["- ", "* ", "\u{2022} ", "\u{2013} ", "\u{b7} "];
     let after_sign = |sign: &str| -> Option<Vec<Value>> {
-        lines.iter().map(|line| Some(item(line.strip_prefix(sign)?))).collect()
+        lines
+            .iter()
+            .map(|line| Some(item(line.strip_prefix(sign)?)))
+            .collect()
     };
     let after_number = || -> Option<Vec<Value>> {
         let numbered = lines.iter().enumerate();
@@ -45,7 +52,10 @@ pub(super) fn bullets_in(text: &str) -> Option<Vec<Value>> {
             })
             .collect()
     };
-    signs.iter().find_map(|sign| after_sign(sign)).or_else(after_number)
+    signs
+        .iter()
+        .find_map(|sign| after_sign(sign))
+        .or_else(after_number)
 }
 
 fn item(text: &str) -> Value {
@@ -73,7 +83,11 @@ pub(super) fn items_of(fields: Map<String, Value>) -> Result<Vec<Value>, Map<Str
         .collect();
     let is_counted = numbers.is_some_and(|numbers| {
         let first = numbers.first().copied().unwrap_or(usize::MAX);
-        first <= 1 && numbers.iter().enumerate().all(|(index, number)| *number == first + index)
+        first <= 1
+            && numbers
+                .iter()
+                .enumerate()
+                .all(|(index, number)| *number == first + index)
     });
     if is_counted {
         Ok(fields.into_iter().map(|(_, item)| item).collect())

@@ -16,7 +16,10 @@ pub(super) fn regions(text: &str) -> Vec<Region> {
     let mut code = CodeEnds::default();
     let mut absent: Vec<&str> = Vec::new();
     let mut at = 0;
-    while let Some(start) = text[at..].find(['`', '$', '\\', '\u{8}']).map(|offset| at + offset) {
+    while let Some(start) = text[at..]
+        .find(['`', '$', '\\', '\u{8}'])
+        .map(|offset| at + offset)
+    {
         let rest = &text[start..];
         at = start + 1;
         if rest.starts_with('`') {
@@ -25,7 +28,11 @@ pub(super) fn regions(text: &str) -> Vec<Region> {
             at = start + 2;
         } else if let Some((open, close)) = delimiters(rest) {
             let inside = start + open.len();
-            let length = if absent.contains(&close) { None } else { text[inside..].find(close) };
+            let length = if absent.contains(&close) {
+                None
+            } else {
+                text[inside..].find(close)
+            };
             if let Some(length) = length {
                 let end = inside + length + close.len();
                 regions.push(Region {
@@ -77,7 +84,8 @@ fn inline_end(text: &str, start: usize) -> Option<usize> {
     }
     let inside = &text[start + 1..];
     let first = inside.chars().next()?;
-    let opens_name = first.is_control() && inside[1..].starts_with(|letter: char| letter.is_ascii_alphabetic());
+    let opens_name =
+        first.is_control() && inside[1..].starts_with(|letter: char| letter.is_ascii_alphabetic());
     if first.is_whitespace() && !opens_name {
         return None;
     }
@@ -127,14 +135,20 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &[&str]) {
-        let found: Vec<&str> = regions(text).into_iter().map(|region| &text[region.range]).collect();
+        let found: Vec<&str> = regions(text)
+            .into_iter()
+            .map(|region| &text[region.range])
+            .collect();
         assert_eq!(found, expected, "{text}");
     }
 
     #[test]
     fn mathematics_is_found_and_money_is_not() {
         check("a $x+1$ b $$y$$ c", &["$x+1$", "$$y$$"]);
-        check(r"\(a\) \[b\] \begin{align}c\end{align}", &[r"\(a\)", r"\[b\]", r"\begin{align}c\end{"]);
+        check(
+            r"\(a\) \[b\] \begin{align}c\end{align}",
+            &[r"\(a\)", r"\[b\]", r"\begin{align}c\end{"],
+        );
         check("it costs $5 and $10, or $5-$10, or US$3 and 4$", &[]);
         check("$5 or $x$.", &["$x$"]);
         check("`$x$` and ```\n$y$\n``` and $z$", &["$z$"]);

@@ -5,8 +5,30 @@ const MOST_DIFFERENCE: f64 = 0.25;
 
 /// Words that turn what stands with them into its opposite.
 const NEGATIONS: [&str; 24] = [
-    "no", "not", "non", "none", "never", "without", "except", "isn", "anti", "instead", "rather", "нет", "не",
-    "без", "кроме", "kein", "keine", "nicht", "ohne", "sans", "pas", "sin", "nao", "nie",
+    "no",
+    "not",
+    "non",
+    "none",
+    "never",
+    "without",
+    "except",
+    "isn",
+    "anti",
+    "instead",
+    "rather",
+    "нет",
+    "не",
+    "без",
+    "кроме",
+    "kein",
+    "keine",
+    "nicht",
+    "ohne",
+    "sans",
+    "pas",
+    "sin",
+    "nao",
+    "nie",
 ];
 
 /// The option that `written` means, if exactly one is near enough: equal but for case, spaces, hyphens and

@@ -44,7 +44,9 @@ impl Marks {
             .take(FARTHEST_KEY_CHARS)
             .skip_while(|letter| letter.is_whitespace() || matches!(letter, '{' | '['));
         Self {
-            foreign: opening.next().is_some_and(|letter| foreign_closers(letter).is_some()),
+            foreign: opening
+                .next()
+                .is_some_and(|letter| foreign_closers(letter).is_some()),
             ..self
         }
     }
@@ -74,7 +76,10 @@ pub(super) enum Scan {
 
 /// What was seen while reading a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each was seen or not, independently")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each was seen or not, independently"
+)]
 pub(super) struct Finding {
     /// Quotes inside the text that were not escaped and belong to pairs.
     pub(super) inner_quotes: usize,
@@ -253,7 +258,11 @@ impl<'a> Scanner<'a> {
     fn snippet(&mut self) -> bool {
         let rest = &self.text[self.at..];
         let quotes_follow = skip_space(&rest[1..]).starts_with(['"', '{']);
-        if !quotes_follow || self.closers != ['"'] || self.snippets >= MOST_SNIPPETS || self.place == Place::Key {
+        if !quotes_follow
+            || self.closers != ['"']
+            || self.snippets >= MOST_SNIPPETS
+            || self.place == Place::Key
+        {
             return false;
         }
         self.snippets += 1;
@@ -306,8 +315,8 @@ impl<'a> Scanner<'a> {
             before: self.finding.inner_quotes,
         };
         if !is_pair_open {
-            self.finding.is_turned |= before.is_some_and(char::is_alphanumeric)
-                && after.starts_with([' ', '\t', '\n']);
+            self.finding.is_turned |=
+                before.is_some_and(char::is_alphanumeric) && after.starts_with([' ', '\t', '\n']);
             if self.opens_line.is_none() && is_after_comma_and_break(&self.plain) {
                 self.opens_line = Some(inner);
             }

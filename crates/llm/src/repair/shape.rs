@@ -112,7 +112,8 @@ fn is_meant(variant: &Value, value: &Value) -> bool {
 /// Of objects that are told apart by a constant, the one whose constant is nearest to what was written.
 fn tagged_variant<'a>(variants: &[&'a Value], value: &Value) -> Option<&'a Value> {
     let fields = value.as_object()?;
-    let tag_of = |variant: &'a Value, name: &str| variant.get("properties")?.get(name)?.get("const")?.as_str();
+    let tag_of =
+        |variant: &'a Value, name: &str| variant.get("properties")?.get(name)?.get("const")?.as_str();
     let names = variants
         .first()?
         .get("properties")?
@@ -124,7 +125,10 @@ fn tagged_variant<'a>(variants: &[&'a Value], value: &Value) -> Option<&'a Value
             .iter()
             .find(|(key, _)| *key == name || folded(key) == folded(name))
             .and_then(|(_, written)| written.as_str());
-        let tags: Vec<&str> = variants.iter().filter_map(|variant| tag_of(variant, name)).collect();
+        let tags: Vec<&str> = variants
+            .iter()
+            .filter_map(|variant| tag_of(variant, name))
+            .collect();
         if let Some(tag) = written.and_then(|written| nearest(written, &tags)) {
             return variants
                 .iter()

@@ -287,7 +287,9 @@ fn messages(text: &str) -> Vec<(String, &str)> {
     let mut rest = text;
     loop {
         let next = rest.match_indices("<|").find_map(|(at, _)| {
-            let token = CHANNEL_TOKENS.iter().find(|token| rest[at..].starts_with(**token))?;
+            let token = CHANNEL_TOKENS
+                .iter()
+                .find(|token| rest[at..].starts_with(**token))?;
             Some((at, *token))
         });
         let (piece, token) = match next {
@@ -381,7 +383,10 @@ mod tests {
     fn a_missing_opening_tag_is_no_matter() {
         check(&format!("Hm, {{\"a\": \"draft\"}} or so.</think>{JSON}"), JSON);
         check(&format!("Hm, {{\"a: 1 </think>{JSON}"), JSON);
-        check(&format!("<think>I close it with </think> here: </think>{JSON}"), JSON);
+        check(
+            &format!("<think>I close it with </think> here: </think>{JSON}"),
+            JSON,
+        );
     }
 
     #[test]

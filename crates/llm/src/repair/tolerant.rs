@@ -229,6 +229,12 @@ impl<'a> Parser<'a> {
                 }
             }
             '.' if self.rest().starts_with("...") => self.elision(),
+            // The next object of a list begins where a key should.
+            '{' if matches!(self.stack.iter().nth_back(1), Some(Frame::List { .. })) => {
+                self.note(Change::Closer, "missing brace added");
+                self.pop();
+                self.after_value = false;
+            }
             _ => {
                 if self.after_value {
                     self.note(Change::Separator, "missing comma added");
@@ -386,21 +392,25 @@ impl<'a> Parser<'a> {
 
     fn attach(&mut self, value: Value) {
         self.after_value = true;
-        let path = self.path();
+        let is_twice = match self.stack.last() {
+            Some(Frame::Object {
+                fields,
+                key: Some(key),
+            }) => fields.get(key).is_some_and(|earlier| *earlier != value),
+            _ => false,
+        };
+        if is_twice {
+            self.note(
+                Change::DuplicateKey,
+                "the key occurs twice; the last value is kept",
+            );
+        }
         match self.stack.last_mut() {
             None => self.root = Some(value),
             Some(Frame::List { items, .. }) => items.push(value),
             Some(Frame::Object { fields, key }) => {
-                let Some(key) = key.take() else { return };
-                if let Some(earlier) = fields.insert(key, value.clone())
-                    && earlier != value
-                {
-                    let detail = "the key occurs twice; the last value is kept".to_owned();
-                    self.notes.push(RepairNote {
-                        path,
-                        change: Change::DuplicateKey,
-                        detail,
-                    });
+                if let Some(key) = key.take() {
+                    fields.insert(key, value);
                 }
             }
         }

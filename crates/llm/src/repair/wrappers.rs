@@ -47,7 +47,9 @@ pub(super) fn unwrapped(root: &Value, value: &Value) -> Option<Inner> {
     let mut fitting = search.found.into_iter().filter(|(score, _)| *score == best);
     let (_, inner) = fitting.next()?;
     // Two that fit alike: neither is the answer.
-    fitting.all(|(_, other)| other.value == inner.value).then_some(inner)
+    fitting
+        .all(|(_, other)| other.value == inner.value)
+        .then_some(inner)
 }
 
 /// Whether the value has a field that the schema requires (any that it knows, if it requires none).
@@ -57,7 +59,11 @@ pub(super) fn holds_required(root: &Value, value: &Value) -> bool {
     match (value.as_object(), properties(schema)) {
         (Some(fields), Some(known)) => {
             let (needed, all) = score(schema, known, fields);
-            if required(schema).next().is_some() { needed > 0 } else { all > 0 }
+            if required(schema).next().is_some() {
+                needed > 0
+            } else {
+                all > 0
+            }
         }
         _ => allows(schema, value),
     }
@@ -93,7 +99,10 @@ impl Search<'_> {
                     return;
                 }
                 if depth < MOST_LAYERS {
-                    for (key, field) in fields.iter().filter(|(key, _)| known_key(key, self.known).is_none()) {
+                    for (key, field) in fields
+                        .iter()
+                        .filter(|(key, _)| known_key(key, self.known).is_none())
+                    {
                         self.look_into(field, &child(path, key), depth + 1, was_text);
                     }
                 }
@@ -117,9 +126,9 @@ fn inner_list(schema: &Value, value: &Value) -> Option<Inner> {
     if !has_type(schema) {
         return None;
     }
-    let mut fitting = fields
-        .iter()
-        .filter(|(_, inner)| !inner.is_string() && allows(schema, inner) && (inner.is_array() || fields.len() == 1));
+    let mut fitting = fields.iter().filter(|(_, inner)| {
+        !inner.is_string() && allows(schema, inner) && (inner.is_array() || fields.len() == 1)
+    });
     let (key, inner) = fitting.next()?;
     fitting.next().is_none().then(|| Inner {
         value: inner.clone(),

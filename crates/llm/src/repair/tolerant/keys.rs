@@ -45,6 +45,10 @@ impl Parser<'_> {
                 self.at = self.text.len();
                 Ok(None)
             }
+            // A key with quotes inside is what other damage looks like.
+            Scan::Whole { finding, .. } if finding.inner_quotes + finding.lone_marks > 0 => {
+                Err(Failure::Syntax)
+            }
             Scan::Whole { text, length, .. } => {
                 if next != '"' {
                     self.note(Change::Quotes, "quotes of a key replaced");
@@ -63,10 +67,17 @@ impl Parser<'_> {
         if self.at == self.text.len() {
             return Ok(None);
         }
-        let behind = skip_space(self.rest());
         if name.is_empty() {
             return Err(Failure::Syntax);
         }
+        if let Some(behind) = self.rest().strip_prefix('"')
+            && skip_space(behind).starts_with(':')
+        {
+            self.note(Change::Quotes, "missing opening quote of a key added");
+            self.step();
+            return Ok(Some(name.to_owned()));
+        }
+        let behind = skip_space(self.rest());
         if behind.chars().next().map(plain_mark) != Some(':') {
             // A single word between a comma and a key is neither.
             if behind.starts_with('"') && behind.len() < self.rest().len() {

@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::{Failure, Frame, Parser};
+use crate::repair::Change;
 use crate::repair::escapes::{self, Written};
 use crate::repair::follows::skip_space;
 use crate::repair::quoted::{Place, Scan, scan};
-use crate::repair::Change;
 
 impl Parser<'_> {
     /// Whether a text begins with this letter, where a text may begin.
@@ -50,6 +50,9 @@ impl Parser<'_> {
         }
         let is_key = self.place() == Place::Item && skip_space(self.rest()).starts_with([':', '\u{ff1a}']);
         if is_key {
+            if finding.inner_quotes + finding.lone_marks > 0 {
+                return Err(Failure::Syntax);
+            }
             return self.key_in_list(text);
         }
         // The last quote of a cut answer may be one inside a text, if the answer does not escape those.
@@ -128,7 +131,9 @@ impl Parser<'_> {
     /// The text between three quotes, as Python writes it.
     fn triple_quoted(&mut self) -> Option<String> {
         let rest = self.rest();
-        let mark = ["\"\"\"", "'''"].into_iter().find(|mark| rest.starts_with(mark))?;
+        let mark = ["\"\"\"", "'''"]
+            .into_iter()
+            .find(|mark| rest.starts_with(mark))?;
         if self.no_triples {
             return None;
         }
