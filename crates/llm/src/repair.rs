@@ -189,6 +189,8 @@ struct Draft {
     start: usize,
     /// It stands beside others in a list that could not be read as one.
     is_listed: bool,
+    /// It stands behind JSON that could not be read, and may be a part of it.
+    is_part: bool,
 }
 
 /// What the end of an answer took away, as JSON pointers.
@@ -227,7 +229,11 @@ impl Repairer {
         for draft in &mut drafts {
             coerce::coerce(&self.schema, draft);
         }
-        drafts.retain(|draft| coerce::root_fits(&self.schema, &draft.value));
+        drafts.retain(|draft| {
+            coerce::root_fits(&self.schema, &draft.value)
+                && (!draft.is_part
+                    || (known::lists_fields(&self.schema) && self.validator.is_valid(&draft.value)))
+        });
         if drafts.is_empty() && search.is_too_deep {
             return Err(RepairError::TooDeep);
         }
@@ -280,9 +286,12 @@ impl Repairer {
     /// A whole value before one that is cut or lost something is a draft of it, though it fits better.
     fn prefer_damaged_answer<R>(&self, ranked: &mut [(R, Draft)]) {
         let Some((_, best)) = ranked.first() else { return };
+        // `{"title": "...", ...}` behind the answer tells of its form.
+        let is_sketch = |draft: &Draft| draft.notes.iter().any(|note| note.change == Change::Elided);
         let is_later_answer = |draft: &Draft| {
             draft.start > best.start
                 && (draft.cut.is_some() || !draft.missing.is_empty())
+                && !is_sketch(draft)
                 && wrappers::holds_required(&self.schema, &draft.value)
         };
         let damaged = ranked.iter().position(|(_, draft)| is_later_answer(draft));

@@ -108,7 +108,9 @@ impl Counts {
         match verdict {
             Verdict::Recovered => self.recovered += 1,
             Verdict::Lost => self.lost += 1,
-            Verdict::SilentlyAltered => self.altered.push(format!("{name} of {}: {answer}", document.name)),
+            Verdict::SilentlyAltered => self
+                .altered
+                .push(format!("{name} of {}: {answer}", document.name)),
         }
     }
 

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::follows::{is_space, skip_space};
 use super::{
-    Change, DEEPEST_NESTING, Draft, RepairLayer, RepairNote, encoded, escapes, guard, lines,
-    quoted, thoughts, tolerant,
+    Change, DEEPEST_NESTING, Draft, RepairLayer, RepairNote, encoded, escapes, guard, lines, quoted,
+    thoughts, tolerant,
 };
 
 /// So often an answer may be written as a JSON text of itself.
@@ -100,6 +100,7 @@ fn values_in(text: &str) -> Search {
     let mut is_all_values = true;
     // Whether a list that could not be read is open: what it holds are its items.
     let mut in_broken_list = false;
+    let mut is_behind_damage = false;
     while let Some(start) = text[from..].find(['{', '[']).map(|offset| from + offset) {
         let between = text[from..start].trim_matches(is_space);
         let found = found_at(&text[start..], marks);
@@ -119,6 +120,7 @@ fn values_in(text: &str) -> Search {
                 for draft in &mut values {
                     draft.start = start;
                     draft.is_listed = is_listed;
+                    draft.is_part = is_behind_damage;
                     if !is_all {
                         mark_extracted(draft);
                     }
@@ -127,17 +129,18 @@ fn values_in(text: &str) -> Search {
                 drafts.drain(..drafts.len().saturating_sub(MOST_VALUES));
                 from = start + length;
             }
-            Found::Nothing { read, failure } => {
+            Found::Nothing(refused) => {
+                is_behind_damage |= refused.has_content;
                 is_all_values = false;
                 in_broken_list |=
                     text[start..].starts_with('[') && skip_space(&text[start + 1..]).starts_with(['{', '"']);
                 from = start + 1;
-                if failure == tolerant::Failure::TooDeep {
+                if refused.failure == tolerant::Failure::TooDeep {
                     is_too_deep = true;
                     // A part of what is too deep is no answer.
-                    from = start + read.max(1);
+                    from = start + refused.read.max(1);
                 }
-                let cost = read + COST_OF_A_START;
+                let cost = refused.read + COST_OF_A_START;
                 if cost > left_to_read {
                     break;
                 }
@@ -167,9 +170,11 @@ fn mark_extracted(draft: &mut Draft) {
 
 enum Found {
     /// One value, or several readings of the same damaged text; and the bytes that the longest takes up.
-    Values { values: Vec<Draft>, length: usize },
-    /// `read` bytes were looked at in vain.
-    Nothing { read: usize, failure: tolerant::Failure },
+    Values {
+        values: Vec<Draft>,
+        length: usize,
+    },
+    Nothing(tolerant::Refused),
 }
 
 /// Reads the value that begins where `text` does.
@@ -189,12 +194,7 @@ fn found_at(text: &str, marks: quoted::Marks) -> Found {
     }
     let mut readings = match tolerant::readings(text, marks) {
         Ok(readings) => readings,
-        Err(refused) => {
-            return Found::Nothing {
-                read: refused.read,
-                failure: refused.failure,
-            };
-        }
+        Err(refused) => return Found::Nothing(refused),
     };
     let longest = readings
         .iter()
@@ -206,10 +206,11 @@ fn found_at(text: &str, marks: quoted::Marks) -> Found {
     });
     let length = readings.iter().map(|reading| reading.length).max();
     let Some(length) = length else {
-        return Found::Nothing {
-            read: longest,
+        return Found::Nothing(tolerant::Refused {
             failure: tolerant::Failure::Syntax,
-        };
+            read: longest,
+            has_content: true,
+        });
     };
     let drafts = readings.into_iter().map(|reading| Draft {
         notes: reading.notes,
@@ -292,6 +293,7 @@ fn draft(value: Value, layer: RepairLayer) -> Draft {
         is_clean: true,
         start: 0,
         is_listed: false,
+        is_part: false,
     }
 }
 

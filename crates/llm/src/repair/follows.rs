@@ -75,7 +75,11 @@ impl Candidate {
                 '+' => is_joined(),
                 _ if self.is_open => (spaced || self.is_empty) && self.quoted_key_follows(rest),
                 '"' if !spaced => self.plain_key_follows(rest),
-                _ => (spaced || self.is_empty) && self.key_follows(rest),
+                // Without a comma, a key has to be plain: prose has colons as well.
+                _ => {
+                    (spaced || self.is_empty)
+                        && (self.quoted_key_follows(rest) || (new_line && self.key_follows(rest)))
+                }
             },
             Place::Item => match next {
                 '}' | ']' => self.structure_goes_on(behind),
@@ -115,7 +119,8 @@ impl Candidate {
             Some('.') => rest.starts_with("..."),
             Some('*') => self.quoted_key_follows(rest.trim_start_matches('*')),
             Some(_) if self.is_open => self.quoted_key_follows(rest),
-            Some(_) => self.key_follows(rest) || self.key_follows_a_word(rest),
+            Some(next) if self.marks.closers(next).is_some() => self.key_follows(rest),
+            Some(_) => bare_key_follows(rest) || self.key_follows_a_word(rest),
         }
     }
 
@@ -164,6 +169,31 @@ impl Candidate {
             behind.len() < window.len() - length && self.plain_key_follows(behind) && behind.starts_with('"')
         }
     }
+}
+
+/// Whether a key without quotes follows, with what can only be a value: prose has colons behind commas as well.
+fn bare_key_follows(rest: &str) -> bool {
+    let window = &rest[..rest.floor_char_boundary(2 * LONGEST_KEY_BYTES)];
+    let length = window
+        .find(|letter: char| !is_name(letter))
+        .unwrap_or(window.len());
+    let behind = skip_space(&window[length..]);
+    let Some((':', value)) = split_mark(behind) else {
+        // The answer ends in the key.
+        return length > 0 && behind.is_empty() && window.len() == rest.len();
+    };
+    let value = skip_space(value);
+    let starts_value = |letter: char| {
+        closers_of(letter).is_some() || matches!(letter, '{' | '[' | '-') || letter.is_ascii_digit()
+    };
+    let is_literal = ["true", "false", "null", "True", "False", "None", "undefined"]
+        .iter()
+        .any(|word| {
+            value
+                .strip_prefix(word)
+                .is_some_and(|behind| !behind.starts_with(is_name))
+        });
+    length > 0 && (value.is_empty() || value.starts_with(starts_value) || is_literal)
 }
 
 /// Whether a key with its colon follows, quoted or not; or the answer ends inside a quoted one.

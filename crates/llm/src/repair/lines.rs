@@ -50,6 +50,7 @@ pub(super) fn fields_in(text: &str) -> Option<Draft> {
         is_clean: true,
         start: 0,
         is_listed: false,
+        is_part: false,
     })
 }
 
@@ -73,7 +74,7 @@ fn key_of(rest: &str) -> Option<(&str, &str)> {
 fn next_field(behind: &str) -> Option<&str> {
     let rest = skip_space(behind);
     if rest
-        .trim_matches(|letter| is_space(letter) || letter == '}')
+        .trim_start_matches(|letter| is_space(letter) || letter == '}')
         .is_empty()
     {
         return Some("");

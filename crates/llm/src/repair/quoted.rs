@@ -237,7 +237,7 @@ impl<'a> Scanner<'a> {
         Candidate {
             place: self.place,
             is_empty: self.plain.is_empty(),
-            is_open: self.finding.inner_quotes % 2 == 1,
+            is_open: self.finding.inner_quotes % 2 == 1 || self.is_low_open,
             marks: self.marks,
         }
     }

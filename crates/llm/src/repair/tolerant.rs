@@ -42,6 +42,8 @@ pub(super) struct Refused {
     pub(super) failure: Failure,
     /// Bytes that were looked at before that was seen.
     pub(super) read: usize,
+    /// Fields or objects were read before.
+    pub(super) has_content: bool,
 }
 
 /// How damaged brackets are understood.
@@ -74,6 +76,7 @@ pub(super) fn readings(text: &str, marks: Marks) -> Result<Vec<Reading>, Refused
     let mut refused = Refused {
         failure: Failure::Syntax,
         read: 0,
+        has_content: false,
     };
     for result in results {
         match result {
@@ -85,6 +88,7 @@ pub(super) fn readings(text: &str, marks: Marks) -> Result<Vec<Reading>, Refused
                 refused = Refused {
                     failure: error.failure,
                     read: refused.read.max(error.read),
+                    has_content: refused.has_content || error.has_content,
                 };
             }
         }
@@ -124,6 +128,10 @@ enum Frame {
 struct Parser<'a> {
     text: &'a str,
     at: usize,
+    /// The farthest place that was looked at in vain.
+    looked_at: usize,
+    /// A field with its value was read, or an item that is more than a number in brackets, as prose has them.
+    has_content: bool,
     marks: Marks,
     stack: Vec<Frame>,
     root: Option<Value>,
@@ -148,6 +156,8 @@ impl<'a> Parser<'a> {
         Self {
             text,
             at: 0,
+            looked_at: 0,
+            has_content: false,
             marks,
             stack: Vec::new(),
             root: None,
@@ -166,8 +176,13 @@ impl<'a> Parser<'a> {
 
     fn run(mut self) -> (Result<Reading, Refused>, Doubts) {
         let result = self.read();
-        let (doubts, read) = (self.doubts, self.at);
-        let refused = |failure| Refused { failure, read };
+        let (doubts, read) = (self.doubts, self.at.max(self.looked_at));
+        let has_content = self.has_content;
+        let refused = |failure| Refused {
+            failure,
+            read,
+            has_content,
+        };
         (result.map(|value| self.reading(value)).map_err(refused), doubts)
     }
 
@@ -407,9 +422,13 @@ impl<'a> Parser<'a> {
         }
         match self.stack.last_mut() {
             None => self.root = Some(value),
-            Some(Frame::List { items, .. }) => items.push(value),
+            Some(Frame::List { items, .. }) => {
+                self.has_content |= value.is_string() || value.is_array() || value.is_object();
+                items.push(value);
+            }
             Some(Frame::Object { fields, key }) => {
                 if let Some(key) = key.take() {
+                    self.has_content = true;
                     fields.insert(key, value);
                 }
             }

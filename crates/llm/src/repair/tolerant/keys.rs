@@ -46,7 +46,8 @@ impl Parser<'_> {
                 Ok(None)
             }
             // A key with quotes inside is what other damage looks like.
-            Scan::Whole { finding, .. } if finding.inner_quotes + finding.lone_marks > 0 => {
+            Scan::Whole { finding, length, .. } if finding.inner_quotes + finding.lone_marks > 0 => {
+                self.looked_at = self.at + length;
                 Err(Failure::Syntax)
             }
             Scan::Whole { text, length, .. } => {

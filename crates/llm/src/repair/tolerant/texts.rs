@@ -109,6 +109,9 @@ impl Parser<'_> {
             };
             let piece = skip_space(behind);
             let opens = piece.chars().next().is_some_and(|letter| self.opens_text(letter));
+            if !opens {
+                return text;
+            }
             let Scan::Whole {
                 text: more,
                 length,
@@ -116,9 +119,11 @@ impl Parser<'_> {
                 ..
             } = scan(piece, self.place(), self.marks)
             else {
+                self.looked_at = self.text.len();
                 return text;
             };
-            if !opens || finding.is_doubtful() {
+            if finding.is_doubtful() {
+                self.looked_at = self.text.len() - piece.len() + length;
                 return text;
             }
             text.push_str(&more);
@@ -139,6 +144,7 @@ impl Parser<'_> {
         }
         let Some(length) = rest[3..].find(mark) else {
             self.no_triples = true;
+            self.looked_at = self.text.len();
             return None;
         };
         let behind = skip_space(&rest[3 + length + 3..]);
