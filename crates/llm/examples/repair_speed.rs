@@ -38,6 +38,7 @@ fn write(file: &str) {
         for document in documents() {
             for seed in 0..5 {
                 cases.push(json!({
+                    "name": format!("{} of {}", kind.name, document.name),
                     "text": (kind.damage)(&document, seed),
                     "expected": document.value,
                     "schema": document.schema,

@@ -14,6 +14,8 @@ const MOST_ENCODINGS: usize = 4;
 const MOST_VALUES: usize = 64;
 /// Places where no value begins after all may cost so many times the answer's length.
 const MOST_REREADING: usize = 4;
+/// After so many values that are nested too deep nothing else is looked for.
+const MOST_TOO_DEEP: usize = 8;
 /// What a place costs by itself, in bytes.
 const COST_OF_A_START: usize = 16;
 
@@ -93,7 +95,7 @@ fn found_in(text: &str) -> Search {
 fn values_in(text: &str) -> Search {
     let mut drafts: Vec<Draft> = Vec::new();
     let mut from = 0;
-    let mut is_too_deep = false;
+    let mut times_too_deep = 0;
     let marks = quoted::Marks::of(text);
     let mut left_to_read = text.len().saturating_mul(MOST_REREADING);
     // Whether nothing but objects stands in the text so far, as in lines of JSON.
@@ -136,7 +138,10 @@ fn values_in(text: &str) -> Search {
                     text[start..].starts_with('[') && skip_space(&text[start + 1..]).starts_with(['{', '"']);
                 from = start + 1;
                 if refused.failure == tolerant::Failure::TooDeep {
-                    is_too_deep = true;
+                    times_too_deep += 1;
+                    if times_too_deep > MOST_TOO_DEEP {
+                        break;
+                    }
                     // A part of what is too deep is no answer.
                     from = start + refused.read.max(1);
                 }
@@ -152,7 +157,10 @@ fn values_in(text: &str) -> Search {
         drafts.extend(lines::merged(&drafts));
     }
     drafts.extend(lines::fields_in(text));
-    Search { drafts, is_too_deep }
+    Search {
+        drafts,
+        is_too_deep: times_too_deep > 0,
+    }
 }
 
 fn mark_extracted(draft: &mut Draft) {

@@ -74,7 +74,7 @@ impl Candidate {
                 '`' | '/' | '#' => is_comment(),
                 '+' => is_joined(),
                 _ if self.is_open => (spaced || self.is_empty) && self.quoted_key_follows(rest),
-                '"' if !spaced => self.plain_key_follows(rest),
+                '"' if !spaced => plain_key_follows(rest),
                 // Without a comma, a key has to be plain: prose has colons as well.
                 _ => {
                     (spaced || self.is_empty)
@@ -89,7 +89,7 @@ impl Candidate {
                 '`' | '/' | '#' => is_comment(),
                 '+' => is_joined(),
                 '{' | '[' => new_line,
-                _ => closers_of(next).is_some() && spaced && !(self.is_open && !new_line),
+                _ => closers_of(next).is_some() && spaced && (new_line || !self.is_open),
             },
         }
     }
@@ -113,22 +113,20 @@ impl Candidate {
 
     fn field_follows(self, rest: &str) -> bool {
         match split_mark(rest).map(|(next, _)| next) {
-            None | Some('}' | ']' | ',') => true,
+            None | Some('}' | ']' | ',' | '#') => true,
             Some('/') => rest.starts_with("//") || rest.starts_with("/*"),
-            Some('#') => true,
             Some('.') => rest.starts_with("..."),
             Some('*') => self.quoted_key_follows(rest.trim_start_matches('*')),
             Some(_) if self.is_open => self.quoted_key_follows(rest),
             Some(next) if self.marks.closers(next).is_some() => self.key_follows(rest),
-            Some(_) => bare_key_follows(rest) || self.key_follows_a_word(rest),
+            Some(_) => bare_key_follows(rest) || key_follows_a_word(rest),
         }
     }
 
     fn item_follows(self, rest: &str) -> bool {
         match split_mark(rest).map(|(next, _)| next) {
-            None | Some('{' | '[' | '}' | ']' | ',' | '-' | '0'..='9') => true,
+            None | Some('{' | '[' | '}' | ']' | ',' | '#' | '-' | '0'..='9') => true,
             Some('/') => rest.starts_with("//") || rest.starts_with("/*"),
-            Some('#') => true,
             Some('.') => rest.starts_with("..."),
             Some(letter) => {
                 self.marks.closers(letter).is_some()
@@ -146,28 +144,28 @@ impl Candidate {
     fn quoted_key_follows(self, rest: &str) -> bool {
         self.opens(rest) && self.key_follows(rest)
     }
+}
 
-    /// A key directly behind a quote, without a comma: `"text""key": `. Only a name counts.
-    fn plain_key_follows(self, rest: &str) -> bool {
-        let name = rest.trim_start_matches('"');
-        let length = name.find(|letter| !is_name(letter)).unwrap_or(name.len());
-        length > 0
-            && length <= LONGEST_KEY_BYTES
-            && name[length..]
-                .strip_prefix('"')
-                .is_some_and(|behind| skip_space(behind).starts_with([':', '\u{ff1a}']))
-    }
+/// A key directly behind a quote, without a comma: `"text""key": `. Only a name counts.
+fn plain_key_follows(rest: &str) -> bool {
+    let name = rest.trim_start_matches('"');
+    let length = name.find(|letter| !is_name(letter)).unwrap_or(name.len());
+    length > 0
+        && length <= LONGEST_KEY_BYTES
+        && name[length..]
+            .strip_prefix('"')
+            .is_some_and(|behind| skip_space(behind).starts_with([':', '\u{ff1a}']))
+}
 
-    /// A word that stands between a comma and a key: `"text", COMMENT "key": `.
-    fn key_follows_a_word(self, rest: &str) -> bool {
-        let window = &rest[..rest.floor_char_boundary(LONGEST_KEY_BYTES)];
-        let length = window
-            .find(|letter: char| !is_name(letter))
-            .unwrap_or(window.len());
-        length > 0 && {
-            let behind = skip_space(&window[length..]);
-            behind.len() < window.len() - length && self.plain_key_follows(behind) && behind.starts_with('"')
-        }
+/// A word that stands between a comma and a key: `"text", COMMENT "key": `.
+fn key_follows_a_word(rest: &str) -> bool {
+    let window = &rest[..rest.floor_char_boundary(LONGEST_KEY_BYTES)];
+    let length = window
+        .find(|letter: char| !is_name(letter))
+        .unwrap_or(window.len());
+    length > 0 && {
+        let behind = skip_space(&window[length..]);
+        behind.len() < window.len() - length && plain_key_follows(behind) && behind.starts_with('"')
     }
 }
 

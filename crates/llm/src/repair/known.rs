@@ -24,24 +24,16 @@ pub(super) fn known_pointer(root: &Value, pointer: &str) -> Option<String> {
             schema = here.get("items").map(|items| shape.resolved(items));
             continue;
         }
-        match properties(here) {
-            Some(fields) => match known_key(&key, fields) {
-                Some(name) => {
-                    known = child(&known, name);
-                    schema = Some(shape.resolved(&fields[name]));
-                }
-                None if keeps_unknown(here) => {
-                    known = child(&known, &key);
-                    schema = None;
-                }
-                None => return None,
-            },
-            // Variants, or nothing said: the place may be known.
-            None => {
-                known = child(&known, &key);
-                schema = None;
-            }
+        let fields = properties(here);
+        let name = fields.and_then(|fields| known_key(&key, fields));
+        // Where nothing is said of fields, the place may be known.
+        if name.is_none() && fields.is_some() && !keeps_unknown(here) {
+            return None;
         }
+        known = child(&known, name.unwrap_or(&key));
+        schema = fields
+            .zip(name)
+            .map(|(fields, name)| shape.resolved(&fields[name]));
     }
     Some(known)
 }

@@ -134,14 +134,12 @@ fn is_own_unit(unit: &str, field: &str) -> bool {
     let unit = unit.to_lowercase();
     let name = folded(field);
     let words = || name.split(' ');
-    match UNITS.iter().find(|words| words.contains(&unit.as_str())) {
-        Some(same) => words().any(|word| same.contains(&word)),
-        // `4 lessons` of `lesson_count`.
-        None => {
-            let stem = unit.trim_end_matches('s');
-            stem.chars().count() > 2 && words().any(|word| word.trim_end_matches('s') == stem)
-        }
+    if let Some(same) = UNITS.iter().find(|words| words.contains(&unit.as_str())) {
+        return words().any(|word| same.contains(&word));
     }
+    // `4 lessons` of `lesson_count`.
+    let stem = unit.trim_end_matches('s');
+    stem.chars().count() > 2 && words().any(|word| word.trim_end_matches('s') == stem)
 }
 
 #[cfg(test)]

@@ -84,12 +84,7 @@ fn without_tags(text: &str) -> Option<Answer> {
             continue;
         }
         has_thoughts = true;
-        if !tag.is_opening {
-            // The server swallowed the opening tag.
-            is_certain &= position.depth == 0;
-            kept.clear();
-            from = tag.end;
-        } else {
+        if tag.is_opening {
             kept.push_str(&text[from..tag.start]);
             let closing = rest
                 .iter()
@@ -101,6 +96,11 @@ fn without_tags(text: &str) -> Option<Answer> {
             };
             from = rest[closing].end;
             rest = &rest[closing + 1..];
+        } else {
+            // The server swallowed the opening tag.
+            is_certain &= position.depth == 0;
+            kept.clear();
+            from = tag.end;
         }
         seen = from;
         position = Position::default();
@@ -394,7 +394,7 @@ mod tests {
         for json in [
             r#"{"a": "the </think> tag", "b": "<think>"}"#,
             r#"{"a": "x \" </think> y"}"#,
-            r#"{'a': 'the <think> tag'}"#,
+            r"{'a': 'the <think> tag'}",
             r#"{"a": "what <|channel|>analysis<|message|> means"}"#,
             r#"{"a": "Vec<Thought>"}"#,
         ] {

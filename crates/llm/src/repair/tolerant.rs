@@ -125,6 +125,10 @@ enum Frame {
     List { items: Vec<Value>, dropped: usize },
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each was seen or not, independently"
+)]
 struct Parser<'a> {
     text: &'a str,
     at: usize,
