@@ -3,12 +3,24 @@
 //! reported as missing, and a reading with a text that the model did not write counts as none.
 
 mod coerce;
+mod encoded;
+mod escapes;
 mod extract;
 mod failing;
+mod follows;
 mod guard;
+mod known;
+mod lines;
+mod lists;
+mod mathematics;
 mod near;
+mod numbers;
 mod quoted;
+mod shape;
+mod tex;
+mod thoughts;
 mod tolerant;
+mod wrappers;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -71,6 +83,10 @@ pub enum Change {
     Literal,
     /// A raw control character or wrong escape in a text was accepted.
     Escape,
+    /// A control character was a backslash with its letter: `\frac`, `C:\new`.
+    Backslash,
+    /// A word that belongs to nothing was left out.
+    StrayWord,
     /// The same key occurs twice with different values; the last one is kept.
     DuplicateKey,
     /// The answer was cut; what is not whole was dropped and is listed as missing.
@@ -117,6 +133,15 @@ pub struct RepairOutcome {
     /// `/-` is a list that may lack items, also in its middle where a text of it was doubtful. Places in lists are
     /// those of the answer, dropped items counted.
     pub missing: Vec<String>,
+    is_cut: bool,
+}
+
+impl RepairOutcome {
+    /// Whether the answer ended before the value did, so that something the schema knows may be lost. What is sure to
+    /// be lost is in `missing`. Not so for a loop behind everything that was asked for.
+    pub const fn is_cut(&self) -> bool {
+        self.is_cut
+    }
 }
 
 /// Why there is no value.
@@ -156,8 +181,25 @@ struct Draft {
     layer: RepairLayer,
     notes: Vec<RepairNote>,
     missing: Vec<String>,
+    /// What the answer's end took away, if it ended before the value did.
+    cut: Option<Cut>,
     /// Whether the text ended where the value did: brackets added up.
     is_clean: bool,
+    /// Where it begins in the answer: a later value is the answer, an earlier one a draft.
+    start: usize,
+    /// It stands beside others in a list that could not be read as one.
+    is_listed: bool,
+    /// It stands behind JSON that could not be read, and may be a part of it.
+    is_part: bool,
+}
+
+/// What the end of an answer took away, as JSON pointers.
+#[derive(Clone, Debug, Default)]
+struct Cut {
+    /// Objects that were open: fields may have followed.
+    open: Vec<String>,
+    /// What had begun, and lists that may have had more items.
+    lost: Vec<String>,
 }
 
 impl Repairer {
@@ -182,11 +224,19 @@ impl Repairer {
         if raw.len() > LONGEST_ANSWER_BYTES {
             return Err(RepairError::TooLong { bytes: raw.len() });
         }
-        let mut drafts = extract::drafts(raw)?;
+        let search = extract::drafts(raw);
+        let mut drafts = search.drafts;
         for draft in &mut drafts {
             coerce::coerce(&self.schema, draft);
         }
-        drafts.retain(|draft| coerce::root_fits(&self.schema, &draft.value));
+        drafts.retain(|draft| {
+            coerce::root_fits(&self.schema, &draft.value)
+                && (!draft.is_part
+                    || (known::lists_fields(&self.schema) && self.validator.is_valid(&draft.value)))
+        });
+        if drafts.is_empty() && search.is_too_deep {
+            return Err(RepairError::TooDeep);
+        }
         let draft = self.best(drafts)?;
         Ok(self.outcome(draft))
     }
@@ -201,6 +251,7 @@ impl Repairer {
         self.validator.is_valid(value)
     }
 
+    /// The value that fits; of several the last one, since drafts come first.
     fn best(&self, drafts: Vec<Draft>) -> Result<Draft, RepairError> {
         let many = drafts.len() > 1;
         let rank = |draft: &Draft| {
@@ -209,22 +260,22 @@ impl Repairer {
             } else {
                 0
             };
-            // Of several values the one that fits, then the one that is whole, then the one that lost least.
-            (errors, !draft.is_clean, draft.missing.len())
+            // The one that fits, then the one that is whole, then the one that lost least.
+            let lost = draft.missing.len() + draft.cut.as_ref().map_or(0, |cut| 1 + cut.lost.len());
+            (errors, !draft.is_clean, lost)
         };
         let mut ranked: Vec<_> = drafts.into_iter().map(|draft| (rank(&draft), draft)).collect();
-        ranked.sort_by_key(|(rank, _)| *rank);
+        ranked.sort_by_key(|(rank, draft)| (*rank, std::cmp::Reverse(draft.start)));
+        self.prefer_damaged_answer(&mut ranked);
         let mut ranked = ranked.into_iter();
         let (best_rank, mut best) = ranked.next().ok_or(RepairError::NoJson)?;
         for (rank, other) in ranked {
-            if other.value == best.value {
+            if rank != best_rank || other.value == best.value {
                 continue;
             }
             // Two readings of damaged text that fit alike: neither can be trusted.
-            if rank == best_rank
-                && other.layer >= RepairLayer::Structural
-                && best.layer >= RepairLayer::Structural
-            {
+            let is_damaged = other.layer >= RepairLayer::Structural && best.layer >= RepairLayer::Structural;
+            if (other.start == best.start && is_damaged) || (other.is_listed && best.is_listed) {
                 return Err(RepairError::Ambiguous);
             }
         }
@@ -232,18 +283,43 @@ impl Repairer {
         Ok(best)
     }
 
-    /// What a cut answer lacks is missing, not wrong: required fields that are not there join the list.
+    /// A whole value before one that is cut or lost something is a draft of it, though it fits better.
+    fn prefer_damaged_answer<R>(&self, ranked: &mut [(R, Draft)]) {
+        let Some((_, best)) = ranked.first() else { return };
+        // `{"title": "...", ...}` behind the answer tells of its form.
+        let is_sketch = |draft: &Draft| draft.notes.iter().any(|note| note.change == Change::Elided);
+        let is_later_answer = |draft: &Draft| {
+            draft.start > best.start
+                && (draft.cut.is_some() || !draft.missing.is_empty())
+                && !is_sketch(draft)
+                && wrappers::holds_required(&self.schema, &draft.value)
+        };
+        let damaged = ranked.iter().position(|(_, draft)| is_later_answer(draft));
+        if let Some(damaged) = damaged {
+            ranked[..=damaged].rotate_right(1);
+        }
+    }
+
+    /// What a cut answer lacks is missing, not wrong: fields that are not there join the list.
     fn outcome(&self, draft: Draft) -> RepairOutcome {
         let Draft {
             value,
             layer,
             notes,
             mut missing,
+            cut,
             ..
         } = draft;
-        let is_cut = notes.iter().any(|note| note.change == Change::Truncated);
-        if is_cut {
-            missing.extend(failing::absent_required(&self.validator, &value));
+        let mut is_cut = false;
+        if let Some(cut) = cut {
+            let absent = known::absent_fields(&self.schema, &value, &cut);
+            let mut lost = cut.lost;
+            lost.extend(absent);
+            is_cut = !lost.is_empty() || !known::lists_fields(&self.schema);
+            missing.append(&mut lost);
+            if is_cut {
+                missing.extend(failing::absent_required(&self.validator, &value));
+            }
         }
         missing.sort_unstable();
         missing.dedup();
@@ -252,6 +328,7 @@ impl Repairer {
             layer,
             notes,
             missing,
+            is_cut,
         }
     }
 }

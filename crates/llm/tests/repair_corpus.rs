@@ -10,12 +10,18 @@
 mod damage;
 #[path = "repair_corpus/documents.rs"]
 mod documents;
+#[path = "repair_corpus/habits.rs"]
+mod habits;
+#[path = "repair_corpus/lessons.rs"]
+mod lessons;
 
 use llm::repair::{RepairOutcome, Repairer};
 use serde_json::Value;
 
-use crate::damage::{KINDS, Kind};
+use crate::damage::KINDS;
 use crate::documents::{Document, documents};
+use crate::habits::HABITS;
+use crate::lessons::lessons;
 
 /// How a repaired value relates to the undamaged one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,18 +99,48 @@ struct Counts {
     altered: Vec<String>,
 }
 
-fn run(document: &Document, kind: &Kind, seed: usize, counts: &mut Counts) {
-    let damaged = (kind.damage)(document, seed);
-    let repairer = Repairer::new(&document.schema).unwrap();
-    let verdict = repairer
-        .repair(&damaged)
-        .map_or(Verdict::Lost, |outcome| judge(&outcome, &document.value));
-    match verdict {
-        Verdict::Recovered => counts.recovered += 1,
-        Verdict::Lost => counts.lost += 1,
-        Verdict::SilentlyAltered => counts
-            .altered
-            .push(format!("{} of {} with seed {seed}", kind.name, document.name)),
+impl Counts {
+    fn count(&mut self, name: &str, document: &Document, expected: &Value, answer: &str) {
+        let repairer = Repairer::new(&document.schema).unwrap();
+        let verdict = repairer
+            .repair(answer)
+            .map_or(Verdict::Lost, |outcome| judge(&outcome, expected));
+        match verdict {
+            Verdict::Recovered => self.recovered += 1,
+            Verdict::Lost => self.lost += 1,
+            Verdict::SilentlyAltered => self
+                .altered
+                .push(format!("{name} of {}: {answer}", document.name)),
+        }
+    }
+
+    fn print(&self, name: &str) {
+        eprintln!(
+            "{name:32} recovered {:3}  lost {:3}  silently altered {:3}",
+            self.recovered,
+            self.lost,
+            self.altered.len()
+        );
+    }
+
+    fn add(&mut self, other: Self) {
+        self.recovered += other.recovered;
+        self.lost += other.lost;
+        self.altered.extend(other.altered);
+    }
+
+    /// All cases, and the share that was recovered.
+    fn total(&self) -> (usize, f64) {
+        let cases = self.recovered + self.lost + self.altered.len();
+        let share = self.recovered as f64 / cases as f64;
+        eprintln!(
+            "{cases} cases: recovered {} ({:.1} %), lost {}, silently altered {}",
+            self.recovered,
+            share * 100.0,
+            self.lost,
+            self.altered.len()
+        );
+        (cases, share)
     }
 }
 
@@ -116,32 +152,74 @@ fn damaged_answers_are_recovered_and_never_altered_silently() {
         let mut counts = Counts::default();
         for document in &documents {
             for seed in 0..5 {
-                run(document, kind, seed, &mut counts);
+                let damaged = (kind.damage)(document, seed);
+                counts.count(kind.name, document, &document.value, &damaged);
             }
         }
-        eprintln!(
-            "{:32} recovered {:3}  lost {:3}  silently altered {:3}",
-            kind.name,
-            counts.recovered,
-            counts.lost,
-            counts.altered.len()
-        );
-        total.recovered += counts.recovered;
-        total.lost += counts.lost;
-        total.altered.append(&mut counts.altered);
+        counts.print(kind.name);
+        total.add(counts);
     }
-    let cases = total.recovered + total.lost + total.altered.len();
-    let share = total.recovered as f64 / cases as f64;
-    eprintln!(
-        "{cases} cases: recovered {} ({:.1} %), lost {}, silently altered {}",
-        total.recovered,
-        share * 100.0,
-        total.lost,
-        total.altered.len()
-    );
+    let (cases, share) = total.total();
     assert!(cases >= 150);
     assert_eq!(total.altered, Vec::<String>::new());
     assert!(share >= 0.9, "recovered {share}");
+}
+
+#[test]
+fn habits_of_models_are_understood_and_nothing_is_altered_silently() {
+    let mut documents = documents();
+    documents.extend(lessons());
+    let mut total = Counts::default();
+    for habit in HABITS {
+        let mut counts = Counts::default();
+        for document in &documents {
+            for seed in 0..5 {
+                let (expected, answer) = (habit.answer)(document, seed);
+                counts.count(habit.name, document, &expected, &answer);
+            }
+        }
+        counts.print(habit.name);
+        total.add(counts);
+    }
+    let (cases, share) = total.total();
+    assert!(cases >= 1000);
+    assert_eq!(total.altered, Vec::<String>::new());
+    assert!(share >= 0.95, "recovered {share}");
+}
+
+#[test]
+fn a_lesson_cut_anywhere_is_right_so_far_and_says_that_it_is_cut() {
+    let mut cases = 0;
+    for document in lessons() {
+        let repairer = Repairer::new(&document.schema).unwrap();
+        for text in [document.pretty(), document.value.to_string()] {
+            for percent in (2..100).step_by(2) {
+                let cut = &text[..text.floor_char_boundary(text.len() * percent / 100)];
+                for answer in [
+                    cut.to_owned(),
+                    format!("```json\n{cut}"),
+                    format!("<think>hm</think>{{\"status\": \"ok\", \"data\": {cut}"),
+                ] {
+                    cases += 1;
+                    let Ok(outcome) = repairer.repair(&answer) else {
+                        continue;
+                    };
+                    let place = format!("{} cut at {percent} %: {:?}", document.name, outcome.missing);
+                    assert!(outcome.is_cut(), "{place}");
+                    assert!(!outcome.missing.is_empty(), "{place}");
+                    assert!(is_structural_prefix(&outcome.value, &document.value), "{place}");
+                    assert_ne!(
+                        judge(&outcome, &document.value),
+                        Verdict::SilentlyAltered,
+                        "{place}"
+                    );
+                }
+            }
+            let whole = repairer.repair(&text).unwrap();
+            assert!(!whole.is_cut() && whole.missing.is_empty());
+        }
+    }
+    eprintln!("{cases} cut lessons");
 }
 
 /// A value that is cut off stands in the original at the same place; lists are shorter, texts are whole.

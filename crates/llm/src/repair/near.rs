@@ -3,8 +3,37 @@
 /// The share of letters that may differ between a value and the one that was meant.
 const MOST_DIFFERENCE: f64 = 0.25;
 
+/// Words that turn what stands with them into its opposite.
+const NEGATIONS: [&str; 24] = [
+    "no",
+    "not",
+    "non",
+    "none",
+    "never",
+    "without",
+    "except",
+    "isn",
+    "anti",
+    "instead",
+    "rather",
+    "нет",
+    "не",
+    "без",
+    "кроме",
+    "kein",
+    "keine",
+    "nicht",
+    "ohne",
+    "sans",
+    "pas",
+    "sin",
+    "nao",
+    "nie",
+];
+
 /// The option that `written` means, if exactly one is near enough: equal but for case, spaces, hyphens and
-/// underscores; or the only one it contains as words; or nearest by edit distance.
+/// underscores; or the only one it contains as words; or nearest by edit distance with the same first letter, since
+/// `informal` is no slip of `formal`. Nothing that is denied.
 pub(super) fn nearest<'a>(written: &str, options: &[&'a str]) -> Option<&'a str> {
     let wanted = folded(written);
     if wanted.is_empty() {
@@ -13,6 +42,9 @@ pub(super) fn nearest<'a>(written: &str, options: &[&'a str]) -> Option<&'a str>
     let equal = |option: &&&str| folded(option) == wanted;
     if let Some(option) = only(options.iter().filter(equal)) {
         return Some(option);
+    }
+    if wanted.split(' ').any(|word| NEGATIONS.contains(&word)) {
+        return None;
     }
     let padded = format!(" {wanted} ");
     let contained = |option: &&&str| {
@@ -27,8 +59,9 @@ pub(super) fn nearest<'a>(written: &str, options: &[&'a str]) -> Option<&'a str>
         .map(|option| (distance(&wanted, &folded(option)), *option));
     let (least, nearest) = distances.clone().min_by_key(|(distance, _)| *distance)?;
     let is_near = least as f64 <= wanted.chars().count() as f64 * MOST_DIFFERENCE;
+    let has_same_start = wanted.chars().next() == folded(nearest).chars().next();
     let is_only = distances.filter(|(distance, _)| *distance == least).count() == 1;
-    (is_near && is_only).then_some(nearest)
+    (is_near && is_only && has_same_start).then_some(nearest)
 }
 
 /// Lower case, words separated by one space.
@@ -113,6 +146,12 @@ mod tests {
         check("essay");
         check("");
         check("quiz or discussion");
+        check("not a quiz");
+        check("no discussion");
+        check("kein Quiz");
+        check("Fallstudie");
         assert_eq!(nearest("cat", &["bat", "rat"]), None);
+        assert_eq!(nearest("informal", &["formal", "nonformal"]), None);
+        assert_eq!(nearest("inductive", &["deductive"]), None);
     }
 }

@@ -1,5 +1,10 @@
 //! Where a quoted text ends when its quotes may be wrong.
 
+use serde::de::IgnoredAny;
+
+use super::escapes::Written;
+use super::follows::{Candidate, LONGEST_KEY_BYTES, skip_space};
+
 /// What a text is to the structure around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -11,6 +16,50 @@ pub(super) enum Place {
     Item,
 }
 
+/// The first key is looked for within so many letters.
+const FARTHEST_KEY_CHARS: usize = 40;
+
+/// Which quotes an answer uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Marks {
+    /// Closing typographic quotes occur, so that a text opened with one does not end at a plain one.
+    typographic: bool,
+    /// Its keys stand in quotes that else belong to texts: «x», 「x」.
+    foreign: bool,
+}
+
+impl Marks {
+    /// Those of a whole answer.
+    pub(super) fn of(answer: &str) -> Self {
+        Self {
+            typographic: answer.contains('\u{201d}'),
+            foreign: false,
+        }
+    }
+
+    /// Those of the JSON that `text` begins with: what quotes its first key quotes all.
+    pub(super) fn at(self, text: &str) -> Self {
+        let mut opening = text
+            .chars()
+            .take(FARTHEST_KEY_CHARS)
+            .skip_while(|letter| letter.is_whitespace() || matches!(letter, '{' | '['));
+        Self {
+            foreign: opening
+                .next()
+                .is_some_and(|letter| foreign_closers(letter).is_some()),
+            ..self
+        }
+    }
+
+    /// The quotes that may close a text opened with this one; `None` if it opens none here.
+    pub(super) fn closers(self, opener: char) -> Option<&'static [char]> {
+        match opener {
+            '\u{201c}' if self.typographic => Some(&['\u{201d}']),
+            _ => closers_of(opener).or_else(|| foreign_closers(opener).filter(|_| self.foreign)),
+        }
+    }
+}
+
 /// A text that was read.
 #[derive(Debug)]
 pub(super) enum Scan {
@@ -19,6 +68,7 @@ pub(super) enum Scan {
         text: String,
         length: usize,
         finding: Finding,
+        written: Written,
     },
     /// The answer ended first.
     Cut,
@@ -26,26 +76,33 @@ pub(super) enum Scan {
 
 /// What was seen while reading a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each was seen or not, independently"
+)]
 pub(super) struct Finding {
-    /// A quote inside the text was not escaped.
+    /// Quotes inside the text that were not escaped and belong to pairs.
     pub(super) inner_quotes: usize,
+    /// Others: inch marks, apostrophes, the second half of „x".
+    pub(super) lone_marks: usize,
     /// A raw control character or a wrong escape.
     pub(super) odd_escape: bool,
     /// The closing quote was missing and put before the next key.
     pub(super) unclosed: bool,
     /// Behind an inner quote the line ends as it does behind a closing one.
-    pub(super) passed_an_end: bool,
+    passed_an_end: bool,
+    /// An inner quote that should open something looks as if it closed it.
+    is_turned: bool,
+    /// Half of a pair of UTF-16, or what a decoder put for bytes that were lost.
+    lost_letters: bool,
 }
 
 impl Finding {
-    /// Whether the text may have ended elsewhere: quotes inside a text come in pairs.
+    /// Whether the text may have ended elsewhere, or is damaged: quotes inside a text come in pairs.
     pub(super) const fn is_doubtful(self) -> bool {
-        self.inner_quotes % 2 == 1 || self.passed_an_end
+        self.inner_quotes % 2 == 1 || self.passed_an_end || self.is_turned || self.lost_letters
     }
 }
-
-/// Longest key that is looked for behind a comma, in bytes.
-const LONGEST_KEY_BYTES: usize = 80;
 
 /// The quotes that may close a text opened with this one; `None` if it opens none.
 pub(super) fn closers_of(opener: char) -> Option<&'static [char]> {
@@ -59,20 +116,34 @@ pub(super) fn closers_of(opener: char) -> Option<&'static [char]> {
     })
 }
 
-/// Reads the quoted text that `text` begins with. `typographic`: closing typographic quotes occur in the answer,
-/// so that a text opened with one does not end at a plain one.
-pub(super) fn scan(text: &str, place: Place, typographic: bool) -> Scan {
+fn foreign_closers(opener: char) -> Option<&'static [char]> {
+    Some(match opener {
+        '\u{ab}' => &['\u{bb}'],
+        '\u{300c}' => &['\u{300d}'],
+        '\u{300e}' => &['\u{300f}'],
+        '\u{ff02}' => &['\u{ff02}'],
+        _ => return None,
+    })
+}
+
+/// JSON inside a text is looked for within so many bytes.
+const LONGEST_SNIPPET_BYTES: usize = 2048;
+/// And so often in one text.
+const MOST_SNIPPETS: usize = 16;
+
+/// Reads the quoted text that `text` begins with.
+pub(super) fn scan(text: &str, place: Place, marks: Marks) -> Scan {
     let opener = text.chars().next().unwrap_or('"');
-    let closers = match (opener, typographic) {
-        ('\u{201c}', true) => &['\u{201d}'],
-        _ => closers_of(opener).unwrap_or(&['"']),
-    };
-    scan_body(text, opener.len_utf8(), closers, place)
+    let closers = marks
+        .closers(opener)
+        .or_else(|| foreign_closers(opener))
+        .unwrap_or(&['"']);
+    Scanner::new(text, opener.len_utf8(), closers, place, marks).run()
 }
 
 /// Reads a text whose opening quote is missing.
-pub(super) fn scan_unopened(text: &str, place: Place) -> Scan {
-    scan_body(text, 0, &['"'], place)
+pub(super) fn scan_unopened(text: &str, place: Place, marks: Marks) -> Scan {
+    Scanner::new(text, 0, &['"'], place, marks).run()
 }
 
 /// A quote that was taken for a part of the text.
@@ -86,85 +157,209 @@ struct InnerQuote {
     before: usize,
 }
 
-fn scan_body(text: &str, start: usize, closers: &[char], place: Place) -> Scan {
-    let mut plain = String::new();
-    let mut finding = Finding::default();
-    let mut last_inner: Option<InnerQuote> = None;
-    // The first inner quote that looks as if it opened the next line's text.
-    let mut opens_line: Option<InnerQuote> = None;
-    let mut at = start;
-    while let Some(letter) = text[at..].chars().next() {
-        if letter == '\\' {
-            if text.len() == at + 1 {
-                return Scan::Cut;
-            }
-            let (meant, length) = escape_at(&text[at..]);
-            finding.odd_escape |= meant.starts_with('\\') && !text[at..].starts_with("\\\\");
-            plain.push_str(&meant);
-            at += length;
-            continue;
-        }
-        let next = at + letter.len_utf8();
-        let after = &text[next..];
-        if closers.contains(&letter) {
-            if ends_here(after, place, plain.is_empty()) {
-                // Quotes come in pairs: an odd one that opens a line shows where this text should have ended.
-                return match opens_line.filter(|_| finding.inner_quotes % 2 == 1) {
-                    Some(inner) => unclosed(plain, inner, finding),
-                    None => Scan::Whole {
-                        text: plain,
-                        length: next,
-                        finding,
-                    },
-                };
-            }
-            if let Some(inner) = last_inner
-                && place != Place::Key
-                && is_swallowed_key(text, inner.at, at, &plain[..inner.kept])
-            {
-                return unclosed(plain, inner, finding);
-            }
-        } else if letter.is_control() {
-            finding.odd_escape = true;
-        }
-        let is_quote = closers.contains(&letter) || (closers == ['\u{201d}'] && letter == '\u{201c}');
-        if is_quote && !is_apostrophe(letter, &plain, after) {
-            let inner = InnerQuote {
-                at,
-                kept: plain.len(),
-                before: finding.inner_quotes,
-            };
-            if opens_line.is_none() && inner.before.is_multiple_of(2) && is_after_comma_and_break(&plain) {
-                opens_line = Some(inner);
-            }
-            last_inner = Some(inner);
-            finding.inner_quotes += 1;
-            finding.passed_an_end |= after.starts_with(",\n") || after.starts_with(",\r\n");
-        }
-        plain.push(letter);
-        at = next;
-    }
-    Scan::Cut
+struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+    closers: &'static [char],
+    place: Place,
+    marks: Marks,
+    plain: String,
+    written: Written,
+    finding: Finding,
+    last_inner: Option<InnerQuote>,
+    /// The first inner quote that looks as if it opened the next line's text.
+    opens_line: Option<InnerQuote>,
+    /// A typographic quote of the text waits for its closing one, which may be a plain one: „x".
+    is_low_open: bool,
+    snippets: usize,
 }
 
-/// The text that should have ended before `inner`.
-fn unclosed(mut plain: String, inner: InnerQuote, finding: Finding) -> Scan {
-    let kept = plain[..inner.kept]
-        .trim_end()
-        .trim_end_matches(',')
-        .trim_end()
-        .len();
-    plain.truncate(kept);
-    let finding = Finding {
-        unclosed: true,
-        inner_quotes: inner.before,
-        passed_an_end: false,
-        ..finding
-    };
-    Scan::Whole {
-        text: plain,
-        length: inner.at,
-        finding,
+impl<'a> Scanner<'a> {
+    fn new(text: &'a str, start: usize, closers: &'static [char], place: Place, marks: Marks) -> Self {
+        Self {
+            text,
+            at: start,
+            closers,
+            place,
+            marks,
+            plain: String::new(),
+            written: Written::default(),
+            finding: Finding::default(),
+            last_inner: None,
+            opens_line: None,
+            is_low_open: false,
+            snippets: 0,
+        }
+    }
+
+    fn run(mut self) -> Scan {
+        while let Some(letter) = self.text[self.at..].chars().next() {
+            if letter == '\\' {
+                if self.text.len() == self.at + 1 {
+                    return Scan::Cut;
+                }
+                self.escape();
+                continue;
+            }
+            if matches!(letter, '{' | '[') && self.snippet() {
+                continue;
+            }
+            let next = self.at + letter.len_utf8();
+            let after = &self.text[next..];
+            if self.closers.contains(&letter) {
+                if self.candidate().ends_here(after) {
+                    return self.ended(next);
+                }
+                if let Some(inner) = self.last_inner
+                    && self.place != Place::Key
+                    && is_swallowed_key(self.text, inner.at, self.at, &self.plain[..inner.kept])
+                {
+                    return self.unclosed(inner);
+                }
+            } else if letter.is_control() {
+                self.finding.odd_escape = true;
+                self.written.raw.push(self.plain.len());
+            } else {
+                self.typographic(letter, after);
+            }
+            let is_quote =
+                self.closers.contains(&letter) || (self.closers == ['\u{201d}'] && letter == '\u{201c}');
+            if is_quote {
+                self.inner_quote(letter, after);
+            }
+            self.plain.push(letter);
+            self.at = next;
+        }
+        Scan::Cut
+    }
+
+    fn candidate(&self) -> Candidate {
+        Candidate {
+            place: self.place,
+            is_empty: self.plain.is_empty(),
+            is_open: self.finding.inner_quotes % 2 == 1 || self.is_low_open,
+            marks: self.marks,
+        }
+    }
+
+    fn escape(&mut self) {
+        let rest = &self.text[self.at..];
+        let (meant, length) = escape_at(rest);
+        if meant.starts_with('\\') && !rest.starts_with("\\\\") {
+            self.finding.odd_escape = true;
+            self.finding.lost_letters |= is_half_pair(&meant);
+            self.written.single.push(self.plain.len());
+        }
+        self.plain.push_str(&meant);
+        self.at += length;
+    }
+
+    /// JSON that a text quotes: its quotes are the text's, and its keys no keys.
+    fn snippet(&mut self) -> bool {
+        let rest = &self.text[self.at..];
+        let quotes_follow = skip_space(&rest[1..]).starts_with(['"', '{']);
+        if !quotes_follow
+            || self.closers != ['"']
+            || self.snippets >= MOST_SNIPPETS
+            || self.place == Place::Key
+        {
+            return false;
+        }
+        self.snippets += 1;
+        let window = &rest[..rest.floor_char_boundary(LONGEST_SNIPPET_BYTES.min(rest.len()))];
+        let mut values = serde_json::Deserializer::from_str(window).into_iter::<IgnoredAny>();
+        let Some(Ok(_)) = values.next() else { return false };
+        let snippet = &window[..values.byte_offset()];
+        if snippet.contains(['\\', '\n']) || !snippet.contains('"') {
+            return false;
+        }
+        self.finding.inner_quotes += snippet.matches('"').count();
+        self.plain.push_str(snippet);
+        self.at += snippet.len();
+        true
+    }
+
+    fn typographic(&mut self, letter: char, after: &str) {
+        match letter {
+            '\u{201e}' => self.is_low_open = true,
+            '\u{201c}' => self.is_low_open = !self.is_low_open,
+            '\u{201d}' => self.is_low_open = false,
+            // A decoder put it where bytes of a word were lost.
+            '\u{fffd}' => {
+                self.finding.lost_letters |= is_in_word(&self.plain, after);
+            }
+            _ => {}
+        }
+    }
+
+    fn inner_quote(&mut self, letter: char, after: &str) {
+        let before = self.plain.chars().next_back();
+        let is_pair_open = self.finding.inner_quotes % 2 == 1;
+        let is_lone = is_apostrophe(letter, before, after)
+            || (letter == '"' && self.is_low_open)
+            || (!is_pair_open
+                && match letter {
+                    // 5" and the bees' hive.
+                    '"' => before.is_some_and(|letter| letter.is_ascii_digit()) && !after.starts_with('"'),
+                    '\'' | '\u{2019}' => before.is_some_and(char::is_alphanumeric),
+                    _ => false,
+                });
+        if is_lone {
+            self.is_low_open = false;
+            self.finding.lone_marks += 1;
+            return;
+        }
+        let inner = InnerQuote {
+            at: self.at,
+            kept: self.plain.len(),
+            before: self.finding.inner_quotes,
+        };
+        if !is_pair_open {
+            self.finding.is_turned |=
+                before.is_some_and(char::is_alphanumeric) && after.starts_with([' ', '\t', '\n']);
+            if self.opens_line.is_none() && is_after_comma_and_break(&self.plain) {
+                self.opens_line = Some(inner);
+            }
+        }
+        self.last_inner = Some(inner);
+        self.finding.inner_quotes += 1;
+        self.finding.passed_an_end |= after.starts_with(",\n") || after.starts_with(",\r\n");
+    }
+
+    /// The text ends before `next`; or earlier: quotes come in pairs, and an odd one that opens a line shows where
+    /// this text should have ended.
+    fn ended(self, next: usize) -> Scan {
+        match self.opens_line.filter(|_| self.finding.inner_quotes % 2 == 1) {
+            Some(inner) => self.unclosed(inner),
+            None => Scan::Whole {
+                text: self.plain,
+                length: next,
+                finding: self.finding,
+                written: self.written,
+            },
+        }
+    }
+
+    /// The text that should have ended before `inner`.
+    fn unclosed(mut self, inner: InnerQuote) -> Scan {
+        let kept = self.plain[..inner.kept]
+            .trim_end()
+            .trim_end_matches(',')
+            .trim_end()
+            .len();
+        self.plain.truncate(kept);
+        let finding = Finding {
+            unclosed: true,
+            inner_quotes: inner.before,
+            passed_an_end: false,
+            ..self.finding
+        };
+        Scan::Whole {
+            text: self.plain,
+            length: inner.at,
+            finding,
+            written: self.written,
+        }
     }
 }
 
@@ -174,10 +369,24 @@ fn is_after_comma_and_break(before: &str) -> bool {
 }
 
 /// `'` between two letters is part of a word.
-fn is_apostrophe(letter: char, before: &str, after: &str) -> bool {
+fn is_apostrophe(letter: char, before: Option<char>, after: &str) -> bool {
     matches!(letter, '\'' | '\u{2019}')
-        && before.chars().next_back().is_some_and(char::is_alphanumeric)
+        && before.is_some_and(char::is_alphanumeric)
         && after.chars().next().is_some_and(char::is_alphanumeric)
+}
+
+/// Whether a letter of which only its place is known stands in a word.
+pub(super) fn is_in_word(before: &str, after: &str) -> bool {
+    before.chars().next_back().is_some_and(char::is_alphanumeric)
+        || after.chars().next().is_some_and(char::is_alphanumeric)
+}
+
+/// `\ud83d` without its other half.
+fn is_half_pair(meant: &str) -> bool {
+    meant
+        .strip_prefix("\\u")
+        .and_then(|digits| u16::from_str_radix(digits.get(..4)?, 16).ok())
+        .is_some_and(|unit| (0xd800..0xe000).contains(&unit))
 }
 
 /// Whether what was taken for two inner quotes is the next key, so that this text was never closed:
@@ -198,114 +407,9 @@ fn is_swallowed_key(text: &str, opened: usize, closed: usize, before: &str) -> b
     is_key && (trimmed.ends_with(',') || before[trimmed.len()..].contains('\n'))
 }
 
-/// Whether a quote that is followed by `after` closes its text.
-fn ends_here(after: &str, place: Place, is_empty: bool) -> bool {
-    let rest = skip_space(after);
-    let spaced = rest.len() < after.len();
-    let new_line = after[..after.len() - rest.len()].contains('\n');
-    let Some(next) = rest.chars().next() else {
-        return true;
-    };
-    match place {
-        Place::Key => {
-            matches!(next, ':' | '=') || (spaced && (closers_of(next).is_some() || matches!(next, '{' | '[')))
-        }
-        Place::Field => match next {
-            '}' | ']' => structure_goes_on(&rest[1..]),
-            ',' => field_follows(skip_space(&rest[1..])),
-            '`' | '/' | '#' => {
-                new_line || rest.starts_with("```") || rest.starts_with("//") || rest.starts_with("/*")
-            }
-            _ => (spaced || is_empty) && key_follows(rest),
-        },
-        Place::Item => match next {
-            '}' | ']' => structure_goes_on(&rest[1..]),
-            // A key where an item was expected: the list was not closed.
-            ':' => true,
-            ',' => item_follows(skip_space(&rest[1..])),
-            '`' | '/' | '#' => {
-                new_line || rest.starts_with("```") || rest.starts_with("//") || rest.starts_with("/*")
-            }
-            '{' | '[' => new_line,
-            _ => closers_of(next).is_some() && spaced,
-        },
-    }
-}
-
-/// What may stand behind a closing bracket.
-fn structure_goes_on(after: &str) -> bool {
-    let rest = skip_space(after);
-    let new_line = after[..after.len() - rest.len()].contains('\n');
-    match rest.chars().next() {
-        None | Some(',' | '}' | ']' | '"' | '`' | '{' | '/' | '#' | '\u{201c}' | '\'') => true,
-        // The answer is over and prose follows.
-        Some(_) => new_line,
-    }
-}
-
-fn field_follows(rest: &str) -> bool {
-    match rest.chars().next() {
-        None | Some('}' | ']' | ',') => true,
-        Some('/' | '#') => rest.starts_with("//") || rest.starts_with("/*") || rest.starts_with('#'),
-        Some('.') => rest.starts_with("..."),
-        Some(_) => key_follows(rest),
-    }
-}
-
-fn item_follows(rest: &str) -> bool {
-    match rest.chars().next() {
-        None | Some('{' | '[' | '}' | ']' | ',' | '-' | '0'..='9') => true,
-        Some('/' | '#') => rest.starts_with("//") || rest.starts_with("/*") || rest.starts_with('#'),
-        Some('.') => rest.starts_with("..."),
-        Some(letter) => {
-            closers_of(letter).is_some()
-                || ["true", "false", "null", "None", "True", "False"]
-                    .iter()
-                    .any(|word| rest.starts_with(word))
-        }
-    }
-}
-
-/// Whether a key with its colon follows, quoted or not; or the answer ends inside a quoted one.
-pub(super) fn key_follows(rest: &str) -> bool {
-    let window = &rest[..rest.floor_char_boundary(LONGEST_KEY_BYTES)];
-    let is_cut = window.len() == rest.len();
-    let Some(first) = window.chars().next() else {
-        return true;
-    };
-    if let Some(closers) = closers_of(first) {
-        let body = &window[first.len_utf8()..];
-        return match body.find(|letter| closers.contains(&letter)) {
-            Some(end) => {
-                let closer = body[end..].chars().next().map_or(1, char::len_utf8);
-                let behind = &body[end + closer..];
-                let after = skip_space(behind);
-                // A key may have lost its colon; then a space is left, and it looks like a key.
-                let without_colon = after.len() < behind.len()
-                    && after.starts_with(['"', '{', '['])
-                    && end > 0
-                    && body[..end].chars().all(is_name);
-                after.starts_with([':', '=']) || without_colon || (after.is_empty() && is_cut)
-            }
-            None => is_cut && !body.contains('\n'),
-        };
-    }
-    let name_length = window
-        .find(|letter: char| !is_name(letter))
-        .unwrap_or(window.len());
-    name_length > 0 && skip_space(&window[name_length..]).starts_with(':')
-}
-
 /// Letters of an unquoted key.
 pub(super) fn is_name(letter: char) -> bool {
     letter.is_alphanumeric() || matches!(letter, '_' | '-' | '$')
-}
-
-/// Leaves out white space, also the kinds that JSON does not know.
-pub(super) fn skip_space(text: &str) -> &str {
-    text.trim_start_matches(|letter: char| {
-        letter.is_whitespace() || matches!(letter, '\u{feff}' | '\u{200b}')
-    })
 }
 
 /// What the escape that `text` begins with means, and its length in bytes. A wrong one means itself.

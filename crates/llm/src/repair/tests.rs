@@ -96,7 +96,7 @@ fn what_was_cut_off_is_missing_and_never_made_up() {
         cut,
         &expected,
         RepairLayer::Structural,
-        &["/key_topics/-", "/key_topics/1"],
+        &["/exercise_type", "/key_topics/-", "/key_topics/1", "/note"],
     );
 
     // 1 may be the beginning of 15.
@@ -106,7 +106,7 @@ fn what_was_cut_off_is_missing_and_never_made_up() {
         cut,
         &expected,
         RepairLayer::Structural,
-        &["/key_topics", "/minutes"],
+        &["/exercise_type", "/key_topics", "/minutes", "/note"],
     );
 }
 
@@ -195,11 +195,217 @@ fn hostile_answers_end_in_bounded_time_and_depth() {
         "```",
         ",,",
         "{\"a\":\"b\" ",
+        "{\"a\":1}\n",
+        "{a: 1}, ",
+        "[{\"a\":1 x ",
+        "a: 1\n",
+        "<think>",
+        "</think>",
+        "[THINK]{\"",
+        "<|channel|>final<|message|>",
+        "analysis",
+        "$\\nu",
+        "\\(",
+        "$$\\nu ",
+        "`\\f",
+        "C:\\t",
+        "\"\"\"a",
+        "\"a\" + ",
+        "\u{201e}\"",
+        "\u{ab}",
+        "&quot;",
+        "\\\"",
+        "\\u0022",
+        "{\"a {\"b\": ",
+        "** ",
+        "\u{ff0c}",
+        "     ",
     ] {
         let text = piece.repeat(1_000_000 / piece.len());
         let _ = repair(&format!("{{\"lesson_title\": {text}"), &schema);
         let _ = repair(&text, &schema);
     }
+}
+
+/// What a caller accepts: a whole value that follows the schema.
+fn accepted(schema: &Value, raw: &str) -> Option<Value> {
+    let repairer = Repairer::new(schema).unwrap();
+    let outcome = repairer.repair(raw).ok()?;
+    let is_whole = outcome.missing.is_empty() && !outcome.is_cut() && repairer.is_valid(&outcome.value);
+    is_whole.then_some(outcome.value)
+}
+
+#[test]
+fn of_several_values_the_last_that_fits_is_the_answer() {
+    let last = whole().to_string();
+    let first = last.replace("Ownership", "A draft of it");
+    let check = |raw: &str, expected: Option<Value>| {
+        assert_eq!(accepted(&lesson_schema(), raw), expected, "{raw}");
+    };
+    check(&format!("{first}\n{last}"), Some(whole()));
+    check(&format!("Draft: {first} Final: {last} Good?"), Some(whole()));
+    check(
+        &format!("{last} Note: {{\"note\": \"see above\"}}"),
+        Some(whole()),
+    );
+    check(&format!("{last}\n{{\"note\": \"see above\"}}"), Some(whole()));
+    // The form in words, or with gaps, is no answer.
+    check(
+        &format!("{last} I used {{\"lesson_title\": \"...\", ...}}"),
+        Some(whole()),
+    );
+    // All of a list: neither.
+    check(&format!("[{first}, {last}]"), None);
+    check(&format!("Here: [{first}, {last}]"), None);
+    check(&format!("Here: [{first}, oh well, {last}]"), None);
+    check(&format!("{first}, {last}"), None);
+}
+
+#[test]
+fn a_cut_answer_is_preferred_to_its_draft_and_never_whole() {
+    let draft = whole().to_string().replace("Ownership", "A draft of it");
+    let raw = format!("Draft: {draft} Final: {{\"lesson_title\": \"Ownership\", \"minutes\": 15, \"key_to");
+    let outcome = repair(&raw, &lesson_schema()).unwrap();
+    assert_eq!(
+        outcome.value,
+        json!({ "lesson_title": "Ownership", "minutes": 15 })
+    );
+    assert!(outcome.is_cut());
+    assert!(outcome.missing.contains(&"/key_topics".to_owned()));
+}
+
+#[test]
+fn an_answer_is_cut_only_if_something_the_schema_knows_may_be_lost() {
+    let mut schema = lesson_schema();
+    let check = |schema: &Value, raw: &str, is_cut: bool| {
+        let outcome = repair(raw, schema).unwrap();
+        assert_eq!(outcome.is_cut(), is_cut, "{raw}: {:?}", outcome.missing);
+        assert_eq!(
+            outcome.missing.is_empty(),
+            !is_cut,
+            "{raw}: {:?}",
+            outcome.missing
+        );
+    };
+    let open = r#"{"lesson_title": "Ownership", "minutes": 15, "key_topics": ["moves", "copies"]"#;
+    let in_loop = format!("{open}, \"extra\": \"{}", "the ".repeat(500));
+    let in_space = format!("{open}{}", "\n".repeat(500));
+    // The note and the exercise type may have followed.
+    for raw in [open, &in_loop, &in_space] {
+        check(&schema, raw, true);
+    }
+    if let Some(fields) = schema["properties"].as_object_mut() {
+        fields.shift_remove("note");
+        fields.shift_remove("exercise_type");
+    }
+    for raw in [open, &in_loop, &in_space] {
+        check(&schema, raw, false);
+    }
+    check(&schema, &open[..open.len() - 1], true);
+    check(
+        &schema,
+        r#"{"minutes": 15, "key_topics": ["moves"], "lesson_title": "Owner"#,
+        true,
+    );
+    check(
+        &schema,
+        r#"{"key_topics": ["moves"], "lesson_title": "Owner", "minutes": 1"#,
+        true,
+    );
+    check(
+        &schema,
+        "{\"key_topics\": [\"moves\"], \"lesson_title\": \"Owner\", \"minutes\": 15\n\n\n",
+        false,
+    );
+    // Renamed keys and layers do not hide what is lost.
+    let wrapped = r#"{"data": {"lessonTitle": "Owner", "minutes": 15, "keyTopics": ["moves", "cop"#;
+    let outcome = repair(wrapped, &schema).unwrap();
+    assert_eq!(outcome.missing, ["/key_topics/-", "/key_topics/1"]);
+}
+
+#[test]
+fn near_values_are_looked_for_among_all_variants() {
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "kind": { "$ref": "#/$defs/Kind" },
+            "maybe": { "anyOf": [{ "$ref": "#/$defs/Kind" }, { "type": "null" }] },
+            "task": { "oneOf": [
+                {
+                    "type": "object",
+                    "properties": { "type": { "const": "single_choice" }, "answer": { "type": "integer" } },
+                    "required": ["type", "answer"],
+                },
+                {
+                    "type": "object",
+                    "properties": { "type": { "const": "free_text" }, "answer": { "type": "string" } },
+                    "required": ["type", "answer"],
+                },
+            ] },
+        },
+        "$defs": { "Kind": { "oneOf": [
+            { "const": "case_study", "description": "a case" },
+            { "const": "hands_on", "description": "by hand" },
+            { "enum": ["quiz", "discussion"] },
+        ] } },
+    });
+    let check = |field: &str, written: Value, expected: Option<Value>| {
+        let raw = json!({ field: written }).to_string();
+        let found = accepted(&schema, &raw).map(|value| value[field].clone());
+        assert_eq!(found, expected, "{raw}");
+    };
+    check("kind", json!("hands-on"), Some(json!("hands_on")));
+    check("kind", json!("Quiz!"), Some(json!("quiz")));
+    check("kind", json!(["Case study"]), Some(json!("case_study")));
+    check("kind", json!("not a quiz"), None);
+    check("kind", json!("Fallstudie"), None);
+    check("maybe", json!("Hands On"), Some(json!("hands_on")));
+    check(
+        "task",
+        json!({ "type": "Free text", "answer": "yes" }),
+        Some(json!({ "type": "free_text", "answer": "yes" })),
+    );
+    check("task", json!({ "type": "essay", "answer": "yes" }), None);
+}
+
+#[test]
+fn what_was_read_as_an_escape_is_noted() {
+    let raw =
+        r#"{"lesson_title": "Compute $\frac{a}{b}$", "minutes": 15, "key_topics": ["moves", "copies"]}"#;
+    let outcome = repair(raw, &lesson_schema()).unwrap();
+    assert_eq!(outcome.value["lesson_title"], r"Compute $\frac{a}{b}$");
+    assert_eq!(outcome.layer, RepairLayer::Structural);
+    assert_eq!(outcome.notes[0].change, Change::Backslash);
+    assert_eq!(outcome.notes[0].path, "/lesson_title");
+}
+
+#[test]
+fn quotes_and_colons_of_prose_end_no_text() {
+    for title in [
+        "A 5\" display: how big",
+        "A 5\" display, part: how",
+        "The \"bee\" part: how",
+        "Das „Volk\" im Stock: wie",
+        "Он сказал: «Мир» и \"труд\", май: всё",
+    ] {
+        let raw = format!(
+            "{{\"lesson_title\": \"{title}\", \"minutes\": 15, \"key_topics\": [\"moves\", \"copies\"]}}"
+        );
+        let mut expected = whole();
+        expected["lesson_title"] = json!(title);
+        assert_eq!(accepted(&lesson_schema(), &raw), Some(expected), "{raw}");
+    }
+}
+
+#[test]
+fn a_part_of_damaged_json_is_not_taken_for_the_whole() {
+    let schema = json!({
+        "type": "object",
+        "properties": { "title": { "type": "string" }, "parts": { "type": "array", "items": { "$ref": "#" } } },
+        "required": ["title", "parts"],
+    });
+    let raw = r#"{"title": "Memory", % "parts": [{"title": "Moves"}]}"#;
+    assert_eq!(repair(raw, &schema), Err(RepairError::NoJson));
 }
 
 #[test]

@@ -4,11 +4,15 @@
 //! than one thing; then every reading is returned and the schema decides.
 
 mod bare;
+mod cut;
+mod keys;
+mod texts;
 
 use serde_json::{Map, Value};
 
-use super::quoted::{Place, Scan, closers_of, is_name, key_follows, scan, skip_space};
-use super::{Change, DEEPEST_NESTING, MOST_NOTES, RepairNote, child};
+use super::follows::{key_follows, plain_mark, skip_space, split_mark};
+use super::quoted::{Marks, Place};
+use super::{Change, Cut, DEEPEST_NESTING, MOST_NOTES, RepairNote, child};
 
 /// One way to read a damaged text.
 #[derive(Debug)]
@@ -18,6 +22,10 @@ pub(super) struct Reading {
     pub(super) length: usize,
     pub(super) notes: Vec<RepairNote>,
     pub(super) missing: Vec<String>,
+    /// What the answer's end took away, if it ended before the value did.
+    pub(super) cut: Option<Cut>,
+    /// Texts were joined that the answer has apart.
+    pub(super) is_joined: bool,
     pub(super) is_clean: bool,
 }
 
@@ -26,6 +34,16 @@ pub(super) struct Reading {
 pub(super) enum Failure {
     Syntax,
     TooDeep,
+}
+
+/// A text that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) failure: Failure,
+    /// Bytes that were looked at before that was seen.
+    pub(super) read: usize,
+    /// Fields or objects were read before.
+    pub(super) has_content: bool,
 }
 
 /// How damaged brackets are understood.
@@ -44,28 +62,39 @@ struct Doubts {
     key_in_list: bool,
 }
 
-/// All ways to read the value that `text` begins with.
-pub(super) fn readings(text: &str) -> Result<Vec<Reading>, Failure> {
-    let (first, doubts) = Parser::new(text, Strategy::default()).run();
+/// All ways to read the value that `text` begins with, in an answer that uses these quotes.
+pub(super) fn readings(text: &str, marks: Marks) -> Result<Vec<Reading>, Refused> {
+    let marks = marks.at(text);
+    let (first, doubts) = Parser::new(text, marks, Strategy::default()).run();
     let mut results = vec![first];
     for (slip, reopen) in [(true, false), (false, true), (true, true)] {
         if (!slip || doubts.closer) && (!reopen || doubts.key_in_list) {
-            results.push(Parser::new(text, Strategy { slip, reopen }).run().0);
+            results.push(Parser::new(text, marks, Strategy { slip, reopen }).run().0);
         }
     }
     let mut readings: Vec<Reading> = Vec::new();
-    let mut failure = Failure::Syntax;
+    let mut refused = Refused {
+        failure: Failure::Syntax,
+        read: 0,
+        has_content: false,
+    };
     for result in results {
         match result {
             Ok(reading) if readings.iter().all(|other| other.value != reading.value) => {
                 readings.push(reading);
             }
             Ok(_) => {}
-            Err(error) => failure = error,
+            Err(error) => {
+                refused = Refused {
+                    failure: error.failure,
+                    read: refused.read.max(error.read),
+                    has_content: refused.has_content || error.has_content,
+                };
+            }
         }
     }
     if readings.is_empty() {
-        Err(failure)
+        Err(refused)
     } else {
         Ok(readings)
     }
@@ -74,13 +103,14 @@ pub(super) fn readings(text: &str) -> Result<Vec<Reading>, Failure> {
 /// Whether the text behind a value goes on as if the value had not ended.
 pub(super) fn goes_on(after: &str) -> bool {
     let rest = skip_space(after);
-    match rest.chars().next() {
-        Some('}' | ']') => true,
-        Some(',') => {
-            let rest = skip_space(&rest[1..]);
-            rest.starts_with(['}', ']']) || (rest.starts_with(['"', '\'']) && key_follows(rest))
+    let marks = Marks::default();
+    match split_mark(rest) {
+        Some(('}' | ']', _)) => true,
+        Some((',', behind)) => {
+            let rest = skip_space(behind);
+            rest.starts_with(['}', ']']) || (rest.starts_with(['"', '\'']) && key_follows(rest, marks))
         }
-        Some('"') => key_follows(rest),
+        Some(('"', _)) => key_follows(rest, marks),
         _ => false,
     }
 }
@@ -95,11 +125,18 @@ enum Frame {
     List { items: Vec<Value>, dropped: usize },
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each was seen or not, independently"
+)]
 struct Parser<'a> {
     text: &'a str,
     at: usize,
-    /// Closing typographic quotes occur in the text.
-    typographic: bool,
+    /// The farthest place that was looked at in vain.
+    looked_at: usize,
+    /// A field with its value was read, or an item that is more than a number in brackets, as prose has them.
+    has_content: bool,
+    marks: Marks,
     stack: Vec<Frame>,
     root: Option<Value>,
     /// A value has just ended, so that a separator should come.
@@ -108,15 +145,24 @@ struct Parser<'a> {
     doubts: Doubts,
     notes: Vec<RepairNote>,
     missing: Vec<String>,
+    /// As far as the answer's end is seen to be too early.
+    cut: Option<Cut>,
+    /// A text with quotes inside was kept, so that the last quote of a cut answer may be one more of them.
+    has_inner_quotes: bool,
+    is_joined: bool,
+    /// There are no three quotes in a row from here on.
+    no_triples: bool,
     is_clean: bool,
 }
 
 impl<'a> Parser<'a> {
-    fn new(text: &'a str, strategy: Strategy) -> Self {
+    fn new(text: &'a str, marks: Marks, strategy: Strategy) -> Self {
         Self {
             text,
             at: 0,
-            typographic: text.contains('\u{201d}'),
+            looked_at: 0,
+            has_content: false,
+            marks,
             stack: Vec::new(),
             root: None,
             after_value: false,
@@ -124,14 +170,24 @@ impl<'a> Parser<'a> {
             doubts: Doubts::default(),
             notes: Vec::new(),
             missing: Vec::new(),
+            cut: None,
+            has_inner_quotes: false,
+            is_joined: false,
+            no_triples: false,
             is_clean: true,
         }
     }
 
-    fn run(mut self) -> (Result<Reading, Failure>, Doubts) {
+    fn run(mut self) -> (Result<Reading, Refused>, Doubts) {
         let result = self.read();
-        let doubts = self.doubts;
-        (result.map(|value| self.reading(value)), doubts)
+        let (doubts, read) = (self.doubts, self.at.max(self.looked_at));
+        let has_content = self.has_content;
+        let refused = |failure| Refused {
+            failure,
+            read,
+            has_content,
+        };
+        (result.map(|value| self.reading(value)).map_err(refused), doubts)
     }
 
     fn reading(mut self, value: Value) -> Reading {
@@ -143,6 +199,8 @@ impl<'a> Parser<'a> {
             length: self.at,
             notes: self.notes,
             missing: self.missing,
+            cut: self.cut,
+            is_joined: self.is_joined,
             is_clean: self.is_clean,
         }
     }
@@ -154,7 +212,7 @@ impl<'a> Parser<'a> {
             }
             self.skip_trivia();
             let rest = self.rest();
-            let Some(next) = rest.chars().next() else {
+            let Some((next, _)) = split_mark(rest) else {
                 return self.cut();
             };
             // The fence that closes the answer: what is still open was cut off.
@@ -179,7 +237,7 @@ impl<'a> Parser<'a> {
             '}' => self.close(next),
             ']' => self.wrong_closer(next),
             ',' => {
-                self.at += 1;
+                self.step();
                 if !self.after_value {
                     self.note(Change::Separator, "needless comma removed");
                 }
@@ -190,6 +248,12 @@ impl<'a> Parser<'a> {
                 }
             }
             '.' if self.rest().starts_with("...") => self.elision(),
+            // The next object of a list begins where a key should.
+            '{' if matches!(self.stack.iter().nth_back(1), Some(Frame::List { .. })) => {
+                self.note(Change::Closer, "missing brace added");
+                self.pop();
+                self.after_value = false;
+            }
             _ => {
                 if self.after_value {
                     self.note(Change::Separator, "missing comma added");
@@ -197,53 +261,6 @@ impl<'a> Parser<'a> {
                 }
                 return self.key(next);
             }
-        }
-        Ok(())
-    }
-
-    fn key(&mut self, next: char) -> Result<(), Failure> {
-        let key = if closers_of(next).is_some() {
-            match scan(self.rest(), Place::Key, self.typographic) {
-                Scan::Cut => {
-                    self.at = self.text.len();
-                    return Ok(());
-                }
-                Scan::Whole { text, length, .. } => {
-                    if next != '"' {
-                        self.note(Change::Quotes, "quotes of a key replaced");
-                    }
-                    self.at += length;
-                    text
-                }
-            }
-        } else {
-            let rest = self.rest();
-            let length = rest.find(|letter| !is_name(letter)).unwrap_or(rest.len());
-            let name = rest[..length].to_owned();
-            self.at += length;
-            if self.at == self.text.len() {
-                return Ok(());
-            }
-            if name.is_empty() || !skip_space(self.rest()).starts_with(':') {
-                return Err(Failure::Syntax);
-            }
-            self.note(Change::Quotes, "quotes put around a key");
-            name
-        };
-        self.skip_trivia();
-        let rest = self.rest();
-        if rest.starts_with(':') {
-            self.at += 1;
-        } else if rest.starts_with('=') {
-            self.at += if rest.starts_with("=>") { 2 } else { 1 };
-            self.note(Change::Separator, "colon added");
-        } else if rest.starts_with(|letter| closers_of(letter).is_some() || matches!(letter, '{' | '[')) {
-            self.note(Change::Separator, "missing colon added");
-        } else if !rest.is_empty() {
-            return Err(Failure::Syntax);
-        }
-        if let Some(Frame::Object { key: slot, .. }) = self.stack.last_mut() {
-            *slot = Some(key);
         }
         Ok(())
     }
@@ -264,7 +281,7 @@ impl<'a> Parser<'a> {
             ']' => self.close(next),
             '}' => self.wrong_closer(next),
             ',' => {
-                self.at += 1;
+                self.step();
                 if !self.after_value || skip_space(self.rest()).starts_with(['}', ']']) {
                     self.note(Change::Separator, "needless comma removed");
                 }
@@ -288,7 +305,7 @@ impl<'a> Parser<'a> {
                 if self.stack.len() >= DEEPEST_NESTING {
                     return Err(Failure::TooDeep);
                 }
-                self.at += 1;
+                self.step();
                 self.after_value = false;
                 self.stack.push(match next {
                     '{' => Frame::Object {
@@ -302,65 +319,15 @@ impl<'a> Parser<'a> {
                 });
                 Ok(())
             }
-            quote if closers_of(quote).is_some() => {
-                let scanned = scan(self.rest(), self.place(), self.typographic);
-                if quote != '"' {
-                    self.note(Change::Quotes, "quotes of a text replaced");
-                }
-                self.text_value(scanned)
-            }
+            quote if self.opens_text(quote) => self.quoted(quote),
             _ => self.bare(),
         }
-    }
-
-    fn text_value(&mut self, scanned: Scan) -> Result<(), Failure> {
-        let Scan::Whole {
-            text,
-            length,
-            finding,
-        } = scanned
-        else {
-            self.missing.push(self.path());
-            self.drop_value();
-            self.at = self.text.len();
-            return Ok(());
-        };
-        self.at += length;
-        if finding.odd_escape {
-            self.note(
-                Change::Escape,
-                "a raw control character or wrong escape in a text was kept",
-            );
-        }
-        if finding.unclosed {
-            self.note(Change::Quotes, "missing closing quote added");
-        }
-        let is_key = self.place() == Place::Item && skip_space(self.rest()).starts_with(':');
-        if is_key {
-            return self.key_in_list(text);
-        }
-        if finding.is_doubtful() {
-            self.missing.push(self.path());
-            if self.place() == Place::Item && !self.stack.is_empty() {
-                // It may have been two items or half of one.
-                self.missing.push(format!("{}/-", self.open_path()));
-            }
-            self.note(Change::Doubtful, "a text with an unpaired quote was dropped");
-            self.drop_value();
-            self.after_value = true;
-            return Ok(());
-        }
-        if finding.inner_quotes > 0 {
-            self.note(Change::Quotes, "quotes inside a text escaped");
-        }
-        self.attach(Value::String(text));
-        Ok(())
     }
 
     fn key_in_list(&mut self, key: String) -> Result<(), Failure> {
         self.doubts.key_in_list = true;
         self.skip_trivia();
-        self.at += 1;
+        self.step();
         self.after_value = false;
         let Some(Frame::List { mut items, dropped }) = self.stack.pop() else {
             return Err(Failure::Syntax);
@@ -414,7 +381,7 @@ impl<'a> Parser<'a> {
 
     /// Ends the innermost object or list, unless the answer goes on behind a root that would end here.
     fn close(&mut self, closer: char) {
-        self.at += closer.len_utf8();
+        self.at += self.rest().chars().next().unwrap_or(closer).len_utf8();
         if self.stack.len() == 1 {
             let rest = self.rest();
             let behind =
@@ -444,21 +411,29 @@ impl<'a> Parser<'a> {
 
     fn attach(&mut self, value: Value) {
         self.after_value = true;
-        let path = self.path();
+        let is_twice = match self.stack.last() {
+            Some(Frame::Object {
+                fields,
+                key: Some(key),
+            }) => fields.get(key).is_some_and(|earlier| *earlier != value),
+            _ => false,
+        };
+        if is_twice {
+            self.note(
+                Change::DuplicateKey,
+                "the key occurs twice; the last value is kept",
+            );
+        }
         match self.stack.last_mut() {
             None => self.root = Some(value),
-            Some(Frame::List { items, .. }) => items.push(value),
+            Some(Frame::List { items, .. }) => {
+                self.has_content |= value.is_string() || value.is_array() || value.is_object();
+                items.push(value);
+            }
             Some(Frame::Object { fields, key }) => {
-                let Some(key) = key.take() else { return };
-                if let Some(earlier) = fields.insert(key, value.clone())
-                    && earlier != value
-                {
-                    let detail = "the key occurs twice; the last value is kept".to_owned();
-                    self.notes.push(RepairNote {
-                        path,
-                        change: Change::DuplicateKey,
-                        detail,
-                    });
+                if let Some(key) = key.take() {
+                    self.has_content = true;
+                    fields.insert(key, value);
                 }
             }
         }
@@ -474,57 +449,25 @@ impl<'a> Parser<'a> {
         self.after_value = true;
     }
 
-    /// `...`: the model wrote that there is more without writing it.
-    fn elision(&mut self) {
-        self.at += self.rest().len() - self.rest().trim_start_matches('.').len();
-        let path = self.path();
-        let missing = if matches!(self.stack.last(), Some(Frame::List { .. })) {
-            format!("{}/-", self.open_path())
-        } else {
-            path
-        };
-        self.missing.push(missing);
-        self.note(Change::Elided, "the model left something out");
-        self.after_value = true;
-    }
-
-    /// The answer ended. What is open is closed; lists may lack items, and what has no content yet is dropped.
-    fn cut(&mut self) -> Result<Value, Failure> {
-        self.at = self.text.len();
-        if self.stack.is_empty() {
-            return Err(Failure::Syntax);
-        }
-        self.note(Change::Truncated, "the answer ends here");
-        while let Some(frame) = self.stack.last() {
-            if let Frame::Object { key: Some(_), .. } = frame {
-                self.missing.push(self.path());
-                self.drop_value();
-            }
-            if let Some(Frame::List { .. }) = self.stack.last() {
-                self.missing.push(format!("{}/-", self.open_path()));
-            }
-            let is_inner = self.stack.len() > 1;
-            let is_empty = match self.stack.last() {
-                Some(Frame::Object { fields, .. }) => fields.is_empty(),
-                Some(Frame::List { items, .. }) => items.is_empty(),
-                None => break,
-            };
-            if is_inner && is_empty {
-                self.stack.pop();
-                self.missing.push(self.path());
-                self.drop_value();
-            } else {
-                self.pop();
-            }
-        }
-        self.root.take().ok_or(Failure::Syntax)
-    }
-
     fn place(&self) -> Place {
         match self.stack.last() {
             Some(Frame::Object { .. }) => Place::Field,
             Some(Frame::List { .. }) | None => Place::Item,
         }
+    }
+
+    /// Leaves the mark behind that was looked at.
+    fn step(&mut self) {
+        self.at += self.rest().chars().next().map_or(0, char::len_utf8);
+    }
+
+    /// Whether `mark` comes next, full-width or not; then it is left behind.
+    fn eat(&mut self, mark: char) -> bool {
+        let comes = self.rest().chars().next().map(plain_mark) == Some(mark);
+        if comes {
+            self.step();
+        }
+        comes
     }
 
     /// The pointer of the value that is read now.

@@ -20,7 +20,7 @@ pub(super) fn measure() -> Result<String, Failure> {
     let schema: Value = schema_of::<Section>();
     let repairer = Repairer::new(&schema).map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
     let sound = section(&schema)?;
-    let mut rows = vec![row(["repair", "bytes", "µs a document", "layer"])];
+    let mut rows = vec![row(["repair", "bytes", "µs a document", "MB/s", "layer"])];
     for (name, damaged) in damages(&sound) {
         let begun = Instant::now();
         let mut layer = "not mended";
@@ -34,6 +34,7 @@ pub(super) fn measure() -> Result<String, Failure> {
             name,
             &damaged.len().to_string(),
             &format!("{micros:.0}"),
+            &format!("{:.0}", damaged.len() as f64 / micros),
             layer,
         ]));
     }

@@ -4,14 +4,17 @@ use serde_json::{Number, Value};
 
 use super::{Failure, Parser};
 use crate::repair::Change;
-use crate::repair::quoted::{Place, key_follows, scan_unopened, skip_space};
+use crate::repair::follows::{key_follows, skip_space, split_mark};
+use crate::repair::quoted::{Place, scan_unopened};
 
 impl Parser<'_> {
     /// Something without quotes: a number, a literal, or a text whose quotes are missing.
     pub(super) fn bare(&mut self) -> Result<(), Failure> {
         let rest = self.rest();
         let end = rest
-            .find([',', '}', ']', '\n', '"', ':', '{', '['])
+            .find([
+                ',', '}', ']', '\n', '"', ':', '{', '[', '\u{ff0c}', '\u{ff5d}', '\u{ff3d}',
+            ])
             .unwrap_or(rest.len());
         let before_comment = ["//", "/*", "#"]
             .iter()
@@ -19,11 +22,12 @@ impl Parser<'_> {
             .min();
         let word = rest[..before_comment.unwrap_or(end)].trim_end();
         let is_literal = matches!(word, "true" | "false" | "null");
-        if end == rest.len() && before_comment.is_none() && !is_literal {
+        // White space behind it shows that it is whole; a single line break may have been added on the way.
+        let behind = &rest[word.len()..];
+        let may_go_on = behind.len() < 2 && behind.trim().is_empty();
+        if may_go_on && before_comment.is_none() && !is_literal {
             // The answer ends in the middle of it, or may do: 1 of 15.
-            self.missing.push(self.path());
-            self.drop_value();
-            self.at = self.text.len();
+            self.lose_value();
             return Ok(());
         }
         // Numbers in a list may be separated by spaces alone.
@@ -46,7 +50,7 @@ impl Parser<'_> {
         }
         if rest[end..].starts_with('"') {
             self.note(Change::Quotes, "missing opening quote added");
-            let scanned = scan_unopened(rest, self.place());
+            let scanned = scan_unopened(rest, self.place(), self.marks);
             return self.text_value(scanned);
         }
         self.bare_text(word, end)
@@ -54,11 +58,11 @@ impl Parser<'_> {
 
     fn bare_text(&mut self, word: &str, end: usize) -> Result<(), Failure> {
         let after = &self.rest()[end..];
-        let ends_cleanly = match (after.chars().next(), self.place()) {
-            (Some('}'), Place::Field) | (Some(']'), Place::Item) | (Some('\n'), _) => true,
-            (Some(','), Place::Field) => {
-                let rest = skip_space(&after[1..]);
-                rest.starts_with(['}', ']']) || key_follows(rest)
+        let ends_cleanly = match (split_mark(after), self.place()) {
+            (Some(('}', _)), Place::Field) | (Some((']', _)), Place::Item) | (Some(('\n', _)), _) => true,
+            (Some((',', behind)), Place::Field) => {
+                let rest = skip_space(behind);
+                rest.starts_with(['}', ']']) || key_follows(rest, self.marks)
             }
             _ => false,
         };
