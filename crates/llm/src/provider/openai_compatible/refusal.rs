@@ -16,6 +16,9 @@ const LONGEST_MESSAGE_CHARS: usize = 500;
 /// The smallest number in a refusal that is taken for a count of tokens: windows and limits are larger, versions,
 /// positions and statuses in texts of small prompts are not.
 const LEAST_TOKENS: u32 = 200;
+/// A window below this is not believed: no served model has one, and a number that was misread would keep every question
+/// from being asked.
+const LEAST_WINDOW: u32 = 1024;
 
 /// An error as a server put it.
 #[derive(Clone, Debug, Default)]
@@ -408,9 +411,9 @@ fn window(refusal: &Refusal, text: &str) -> Option<Meaning> {
         let found = captures.iter().skip(1).flatten().next()?;
         number(found.as_str())
     };
-    let named = || captured(&NAMED).filter(|tokens| *tokens >= LEAST_TOKENS);
+    let named = || captured(&NAMED).filter(|tokens| *tokens >= LEAST_WINDOW);
     // Else the least number that can be a window: the others are what was asked for.
-    let least = || numbers(text).filter(|tokens| *tokens >= LEAST_TOKENS).min();
+    let least = || numbers(text).filter(|tokens| *tokens >= LEAST_WINDOW).min();
     let tokens = refusal.window.or_else(named).or_else(least)?;
     let prompt = refusal.prompt_tokens.or_else(|| captured(&PROMPT));
     Some(Meaning::Window { tokens, prompt })
