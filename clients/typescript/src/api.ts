@@ -1592,6 +1592,8 @@ export interface LessonText {
   status: LessonStatus;
   /** The text, once written. */
   content: LessonContent | null;
+  /** Why it could not be written; null: it was not tried, or it is written. */
+  failure: string | null;
   /** Words that the learner reads. */
   wordCount: number;
   /** Since when a document on which it rests has changed; null: it is up to date. */
@@ -2477,7 +2479,7 @@ export type AppRouter = TRPCBuiltRouter<Root, {
     regenerateSection: Mutation<GenerationRegenerateSectionInput, StartedGeneration>;
     /** Write the lessons anew that rest on documents which have changed */
     regenerateStale: Mutation<GenerationRegenerateStaleInput, StartedGeneration>;
-    /** Go on with a generation that failed or was cancelled */
+    /** Go on with a generation that failed or was cancelled, or with the open lessons of a complete course */
     retry: Mutation<GenerationRetryInput, StartedGeneration>;
     /** Say that the service answers */
     test: Query<GenerationTestInput | void, ServiceTest>;

@@ -11,6 +11,8 @@ mod language;
 mod numbering;
 mod objectives;
 mod placeholders;
+mod prose;
+mod repeats;
 mod text;
 mod topics;
 
@@ -24,6 +26,7 @@ pub use content::validate_lesson_content;
 pub use coverage::{near_duplicate_findings, outcome_coverage_findings};
 pub use language::{is_in_language, mismatched_language};
 pub use placeholders::find_placeholder;
+pub use repeats::drop_repeated_sentences;
 pub use topics::TitleIndex;
 
 use crate::language::Language;

@@ -9,7 +9,7 @@ use crate::language::Language;
 
 /// Lower case, compatibility forms, one space between words, punctuation dropped: two titles that differ only in
 /// these are the same title. `+` and `#` at the end of a word are kept, for C, C++ and C# are three languages.
-pub(crate) fn normalize(text: &str) -> String {
+pub fn normalize(text: &str) -> String {
     let folded = folded(text);
     let mut words = String::new();
     let mut letters = folded.chars().peekable();

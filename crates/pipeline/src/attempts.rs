@@ -15,7 +15,7 @@ pub(crate) enum Manner {
     Plain,
     /// The question, the answer and what is wrong with it.
     Feedback,
-    /// Only the offending fields, the rest is kept.
+    /// Only the offending fields, the rest is kept; like [`Manner::Feedback`] where a problem has no place of its own.
     Fields,
     /// The question with a minimal example of an answer.
     Example,
@@ -24,8 +24,10 @@ pub(crate) enum Manner {
 /// How long a question is asked again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Patience {
-    /// All attempts are made before it fails: nothing can take the answer's place.
+    /// All attempts are made before it fails: nothing can take the answer's place, and nothing can be made without it.
     AllAttempts,
+    /// All attempts are made; then the best candidate is kept for review as long as it fits the schema.
+    KeepBest,
     /// Where the route has no further model it ends early: the asker has something to fall back on.
     WhileModelsDiffer,
 }
@@ -55,15 +57,15 @@ pub(crate) fn rung(attempt: u32, route_length: usize, patience: Patience) -> Opt
     let highest = route_length.saturating_sub(1).min(MOST_ESCALATIONS);
     let (manner, escalation, temperature): (Manner, usize, f32) = match attempt {
         1 => (Manner::Plain, 0, FIRST_TEMPERATURE),
-        2 => (Manner::Feedback, 0, FIRST_TEMPERATURE),
-        3 => (Manner::Fields, 0, RETRY_TEMPERATURE),
+        2 => (Manner::Fields, 0, RETRY_TEMPERATURE),
+        3 => (Manner::Feedback, 0, FIRST_TEMPERATURE),
         4 => (Manner::Example, 0, RETRY_TEMPERATURE),
         5 => (Manner::Fields, 0, FIRST_TEMPERATURE),
         6 => (Manner::Plain, 1, FIRST_TEMPERATURE),
-        7 => (Manner::Feedback, 1, RETRY_TEMPERATURE),
+        7 => (Manner::Fields, 1, RETRY_TEMPERATURE),
         8 => (Manner::Plain, 2, FIRST_TEMPERATURE),
-        9 => (Manner::Feedback, 2, RETRY_TEMPERATURE),
-        MOST_ATTEMPTS => (Manner::Fields, 2, RETRY_TEMPERATURE),
+        9 => (Manner::Fields, 2, RETRY_TEMPERATURE),
+        MOST_ATTEMPTS => (Manner::Feedback, 2, RETRY_TEMPERATURE),
         _ => return None,
     };
     let missing = escalation.saturating_sub(highest);
@@ -79,10 +81,13 @@ pub(crate) fn rung(attempt: u32, route_length: usize, patience: Patience) -> Opt
     })
 }
 
-/// How good a candidate is: fewer errors win, then the higher score; a later one must be better, not equal.
+/// How good a candidate is: the one nearer to the schema wins, then fewer broken rules, then the higher score; a later one
+/// must be better, not equal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Standing {
-    /// Rules broken with severity error.
+    /// Fields that the schema rejects.
+    pub(crate) misfits: usize,
+    /// Rules broken with severity error; 0 where the schema is not kept, since nothing is checked then.
     pub(crate) errors: usize,
     /// Similarity on the reference scale minus the threshold, where measured.
     pub(crate) margin: Option<f64>,
@@ -91,18 +96,20 @@ pub(crate) struct Standing {
 impl Standing {
     /// Nothing stands against it.
     pub(crate) fn is_accepted(self) -> bool {
-        self.errors == 0 && self.margin.is_none_or(|margin| margin >= 0.0)
+        self.misfits == 0 && self.errors == 0 && self.margin.is_none_or(|margin| margin >= 0.0)
     }
 
     /// At the end of the ladder it may be kept, marked for review.
-    pub(crate) fn is_tolerable(self) -> bool {
-        self.errors == 0 && self.margin.is_none_or(|margin| margin >= -REVIEW_MARGIN)
+    pub(crate) fn is_tolerable(self, patience: Patience) -> bool {
+        let is_sound = || self.errors == 0 && self.margin.is_none_or(|margin| margin >= -REVIEW_MARGIN);
+        self.misfits == 0 && (patience == Patience::KeepBest || is_sound())
     }
 
     /// Whether it beats `other`.
     pub(crate) fn beats(self, other: Self) -> bool {
+        let faults = |standing: Self| (standing.misfits, standing.errors);
         let margin = |standing: Self| standing.margin.unwrap_or(0.0);
-        self.errors < other.errors || (self.errors == other.errors && margin(self) > margin(other))
+        faults(self) < faults(other) || (faults(self) == faults(other) && margin(self) > margin(other))
     }
 }
 
@@ -118,7 +125,11 @@ mod tests {
 
     #[test]
     fn ladder_has_ten_rungs_and_two_escalations() {
-        for patience in [Patience::AllAttempts, Patience::WhileModelsDiffer] {
+        for patience in [
+            Patience::AllAttempts,
+            Patience::KeepBest,
+            Patience::WhileModelsDiffer,
+        ] {
             let rungs = ladder(5, patience);
             assert_eq!(rungs.len(), MOST_ATTEMPTS as usize);
             assert_eq!(
@@ -154,17 +165,51 @@ mod tests {
     }
 
     #[test]
-    fn fewer_errors_win_then_the_score() {
-        let standing = |errors, margin| Standing {
+    fn fields_are_asked_for_before_the_whole() {
+        let manners: Vec<Manner> = ladder(3, Patience::AllAttempts)
+            .into_iter()
+            .map(|rung| rung.manner)
+            .take(4)
+            .collect();
+        let expected = [Manner::Plain, Manner::Fields, Manner::Feedback, Manner::Example];
+        assert_eq!(manners, expected);
+    }
+
+    fn standing(misfits: usize, errors: usize, margin: f64) -> Standing {
+        Standing {
+            misfits,
             errors,
             margin: Some(margin),
+        }
+    }
+
+    #[test]
+    fn fewer_errors_win_then_the_score() {
+        let beats = |better: Standing, worse: Standing| {
+            assert!(
+                better.beats(worse) && !worse.beats(better),
+                "{better:?} {worse:?}"
+            );
         };
-        assert!(standing(0, -0.1).beats(standing(1, 0.2)));
-        assert!(standing(1, 0.2).beats(standing(1, 0.1)));
-        assert!(!standing(0, 0.1).beats(standing(0, 0.1)));
-        assert!(standing(0, 0.0).is_accepted());
-        assert!(!standing(0, -0.01).is_accepted() && standing(0, -0.01).is_tolerable());
-        assert!(!standing(0, -0.16).is_tolerable());
-        assert!(!standing(1, 0.5).is_tolerable());
+        beats(standing(0, 0, -0.1), standing(0, 1, 0.2));
+        beats(standing(0, 1, 0.2), standing(0, 1, 0.1));
+        beats(standing(0, 3, -0.9), standing(1, 0, 0.2));
+        assert!(!standing(0, 0, 0.1).beats(standing(0, 0, 0.1)));
+    }
+
+    #[test]
+    fn what_may_be_kept_depends_on_whether_something_else_can_take_its_place() {
+        let check = |candidate: Standing, accepted: bool, sound: bool, kept: bool| {
+            assert_eq!(candidate.is_accepted(), accepted, "{candidate:?}");
+            for patience in [Patience::AllAttempts, Patience::WhileModelsDiffer] {
+                assert_eq!(candidate.is_tolerable(patience), sound, "{candidate:?}");
+            }
+            assert_eq!(candidate.is_tolerable(Patience::KeepBest), kept, "{candidate:?}");
+        };
+        check(standing(0, 0, 0.0), true, true, true);
+        check(standing(0, 0, -0.01), false, true, true);
+        check(standing(0, 0, -0.16), false, false, true);
+        check(standing(0, 1, 0.5), false, false, true);
+        check(standing(1, 0, 0.5), false, false, false);
     }
 }

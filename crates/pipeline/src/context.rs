@@ -10,7 +10,7 @@ use domain::course::CourseInputs;
 use domain::generation::{GenerationScope, Spending, Step};
 use domain::language::Language;
 use domain::lesson::LessonContent;
-use domain::structure::{DifficultyLevel, Section};
+use domain::structure::{DifficultyLevel, Lesson, Section};
 use domain::usage::MicroUsd;
 use domain::validation::{TitleIndex, ValidationContext};
 use llm::calibration::Calibration;
@@ -27,7 +27,7 @@ use store::checkpoint::{CheckpointKey, find_checkpoint, record_checkpoint};
 use store::course::Course;
 use store::generation::Generation;
 use store::generation::lifecycle::{ProgressFacts, report_progress};
-use store::lesson::{StoredLesson, list_lessons, revise_lesson, save_lesson};
+use store::lesson::{StoredLesson, fail_lesson, list_lessons, revise_lesson, save_lesson};
 use store::metric::{Event as MetricEvent, NewMetric, Severity as MetricSeverity, insert_metric};
 use store::model_call::{NewModelCall, insert_calls};
 use store::queue::ClaimedJob;
@@ -87,6 +87,8 @@ pub(crate) struct Run {
     /// When it was last told that something is waited for.
     told_wait: Mutex<Option<Instant>>,
     warned_of_budget: AtomicBool,
+    /// Whether a part of the stage has met what ends it.
+    halted: AtomicBool,
     /// Sections that are made, so that others do not repeat them.
     made: Mutex<BTreeMap<u32, Section>>,
     /// The course's documents, once they were asked for.
@@ -114,6 +116,7 @@ impl Run {
             assumed: AtomicI64::new(spending.assumed.0),
             told_wait: Mutex::new(None),
             warned_of_budget: AtomicBool::new(false),
+            halted: AtomicBool::new(false),
             made: Mutex::new(BTreeMap::new()),
             material: OnceCell::new(),
         }
@@ -469,8 +472,22 @@ impl Run {
         }
     }
 
-    /// Nothing more is called when the budget is used up (generation 3.3).
-    pub(crate) fn ensure_budget(&self) -> Result<(), PipelineError> {
+    /// The round of the generation: each time that somebody goes on after its end begins one.
+    pub(crate) const fn round(&self) -> u32 {
+        self.generation.round
+    }
+
+    /// Lets no new call begin: a part of the stage has met what ends it. What is under way comes to its end and is kept,
+    /// since it is paid for.
+    pub(crate) fn halt(&self) {
+        self.halted.store(true, Ordering::Relaxed);
+    }
+
+    /// Nothing more is called when the budget is used up (generation 3.3) or the stage is about to end.
+    pub(crate) fn ensure_may_call(&self) -> Result<(), PipelineError> {
+        if self.halted.load(Ordering::Relaxed) {
+            return Err(PipelineError::Halted);
+        }
         let spending = self.spending();
         if spending.is_exhausted() {
             return Err(PipelineError::Budget {
@@ -550,6 +567,25 @@ impl Run {
             tx, &lease, &job, number, content, &message
         )
         .await)?;
+        Ok(())
+    }
+
+    /// Writes down that a lesson could not be written, and why.
+    pub(crate) async fn fail_lesson(
+        &self,
+        lesson: &Lesson,
+        error: &PipelineError,
+    ) -> Result<(), PipelineError> {
+        let number = lesson.lesson_number;
+        let reason = error.reason();
+        tracing::warn!(number, reason, "a lesson could not be written");
+        let (lease, job) = (self.claimed.lease, self.claimed.job);
+        in_system!(self.store(), |tx| fail_lesson(tx, &lease, &job, number, &reason)
+            .await)?;
+        let title = &lesson.lesson_title;
+        self.observer().on_event(Event::Notice {
+            message: format!("Lesson {number}, \"{title}\", could not be written: {reason}"),
+        });
         Ok(())
     }
 

@@ -1,9 +1,13 @@
 //! Asks one question: checkpoint first, then the content ladder. The one place where models are called.
 //!
-//! The ladder replays from checkpoints: every answer that was paid for is stored under its attempt, so after a
-//! crash the same attempts give the same candidates without a call, up to the one that was in flight.
+//! The ladder replays from checkpoints: every answer that was paid for is stored under its round, attempt and part, so
+//! after a crash the same attempts give the same candidates without a call, up to the one that was in flight.
 
+mod compose;
+mod continuation;
+mod evaluate;
 mod fields;
+mod join;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,23 +19,25 @@ use domain::usage::TokenUsage;
 use domain::validation::Finding;
 use llm::gateway::{AttemptRecord, CallError, CallLog, CallSpec, Waiting};
 use llm::provider::StreamObserver;
-use llm::repair::{FieldFailure, RepairLayer, Repairer, failing_fields};
-use llm::request::{Message, OutputSchema};
+use llm::repair::RepairLayer;
 use llm::response::FinishReason;
 use llm::route::{RouteReason, Work};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use store::model_call::ACCEPTED;
 
-use self::fields::{OffendingField, fields_schema, merged, offending_fields};
-use crate::attempts::{Manner, Patience, Rung, Standing, rung};
+use self::compose::Asked;
+use self::continuation::Attempt;
+use self::evaluate::Candidate;
+pub(crate) use self::evaluate::Verdict;
+use crate::attempts::{Manner, Patience, Rung, rung};
 use crate::context::Run;
 use crate::error::PipelineError;
 use crate::event::{Event, Observer};
 use crate::prompt::Prompt;
-use crate::quality;
-use crate::vars::vars;
+
+/// Mends in an answer what the program knows better than any model; runs before the schema and the rules are looked at.
+pub(crate) type Mend<'a> = Box<dyn Fn(&mut Value) + Send + Sync + 'a>;
 
 /// A rule that an answer must keep beyond its schema.
 pub(crate) type Check<'a> = Box<dyn Fn(&Value) -> Vec<Finding> + Send + Sync + 'a>;
@@ -73,6 +79,8 @@ pub(crate) struct Question<'a> {
     pub(crate) max_output_tokens: u32,
     /// The temperature of a small model's first attempt where variety is wanted.
     pub(crate) temperature: Option<f32>,
+    /// What is mended in code.
+    pub(crate) mend: Option<Mend<'a>>,
     /// The rules.
     pub(crate) check: Option<Check<'a>>,
     /// The semantic gate.
@@ -88,7 +96,7 @@ pub(crate) struct Answer {
     pub(crate) value: Value,
     /// Similarity to the brief on the reference scale, where there is a gate.
     pub(crate) similarity: Option<f64>,
-    /// Whether it was kept although it is below the threshold.
+    /// Whether it was kept although something stands against it: a broken rule, or too little likeness to the brief.
     pub(crate) needs_review: bool,
     /// What the whole ladder took.
     pub(crate) effort: Effort,
@@ -110,6 +118,13 @@ pub(crate) struct Effort {
 }
 
 impl Effort {
+    /// Adds one answer.
+    fn note(&mut self, paid: &PaidAnswer) {
+        self.usage += paid.usage;
+        self.duration += Duration::from_millis(paid.latency_ms);
+        self.model.clone_from(&paid.model);
+    }
+
     /// Adds another question's effort.
     pub(crate) fn add(&mut self, other: &Self) {
         if !other.model.is_empty() {
@@ -132,158 +147,123 @@ pub(crate) struct PaidAnswer {
     pub(crate) latency_ms: u64,
 }
 
-/// A parsed answer and what stands against it.
-struct Candidate {
-    value: Value,
-    standing: Standing,
-    similarity: Option<f64>,
+/// A question on its way up the ladder.
+#[derive(Default)]
+struct Climb {
+    effort: Effort,
+    best: Option<Candidate>,
+    /// What stood against the last answer.
     problems: Vec<String>,
+    /// Attempts made in all rounds.
+    attempts: u32,
+}
+
+/// How a round of the ladder ended.
+enum RoundEnd {
+    /// With an answer that nothing stands against.
+    Accepted,
+    /// After its last attempt.
+    Exhausted,
+    /// Before that: this question cannot be asked at all, others can.
+    Refused(PipelineError),
 }
 
 impl Run {
-    /// Asks a question until an answer is accepted or the ladder ends.
+    /// Asks a question until an answer is accepted or the ladder ends. What an earlier round of the generation accepted
+    /// is taken as it is; what exhausted its attempts there is asked anew, and its best candidate stays in the race.
     ///
     /// # Errors
     /// [`PipelineError::Unusable`] when no candidate can be kept, and whatever keeps models from being called.
     pub(crate) async fn ask(&self, question: Question<'_>) -> Result<Answer, PipelineError> {
-        let what = question.name();
         let key = question.key();
-        let mut effort = Effort::default();
-        let mut best: Option<Candidate> = None;
-        let mut problems: Vec<String> = Vec::new();
-        let mut attempts = 0;
-        let route_length = self.models().route_length(question.work);
-        while let Some(step) = rung(attempts + 1, route_length, question.patience) {
-            if attempts > 0 {
-                let reason = problems.first().cloned().unwrap_or_default();
-                tracing::info!(what, attempt = attempts + 1, reason, "asking again");
-                self.observer().on_event(Event::Retry {
-                    what: what.clone(),
-                    reason,
-                });
+        let mut climb = Climb::default();
+        let mut refusal = None;
+        let present = self.round();
+        for round in 0..=present {
+            let key = key_in_round(&key, round);
+            // A question that was not asked in an earlier round begins in the present one.
+            let was_asked =
+                round == present || self.find_answer(&question, &format!("{key}-1")).await?.is_some();
+            if !was_asked {
+                continue;
             }
-            attempts += 1;
-            let asked = self.compose(&question, step, best.as_ref(), &problems)?;
-            let paid = self.paid_answer(&question, &key, attempts, step, &asked).await?;
-            effort.retries = attempts - 1;
-            effort.usage += paid.answer.usage;
-            effort.duration += Duration::from_millis(paid.answer.latency_ms);
-            effort.model.clone_from(&paid.answer.model);
-            let evaluated = self
-                .evaluate(&question, &paid.answer, &asked, best.as_ref())
-                .await;
-            // Written even if it could not be compared: it is paid for.
-            self.record_answer(&question, attempts, &paid, &Verdict::of(&evaluated))
-                .await?;
-            let evaluated = evaluated?;
-            effort.repair = effort.repair.max(evaluated.layer);
-            match evaluated.candidate {
-                Ok(candidate) => {
-                    problems.clone_from(&candidate.problems);
-                    let accepted = candidate.standing.is_accepted();
-                    if best
-                        .as_ref()
-                        .is_none_or(|best| candidate.standing.beats(best.standing))
-                    {
-                        best = Some(candidate);
-                    }
-                    if accepted {
-                        break;
-                    }
+            match Box::pin(self.climb(&question, &key, &mut climb)).await? {
+                RoundEnd::Accepted => break,
+                RoundEnd::Exhausted => {}
+                RoundEnd::Refused(error) => {
+                    refusal = Some(error);
+                    break;
                 }
-                Err(problem) => problems = vec![problem],
             }
         }
-        match best {
-            Some(best) if best.standing.is_tolerable() => Ok(Answer {
-                needs_review: !best.standing.is_accepted(),
-                value: best.value,
-                similarity: best.similarity,
-                effort,
-            }),
-            _ => {
-                let problem = best
-                    .map_or(problems, |best| best.problems)
-                    .into_iter()
-                    .next()
-                    .unwrap_or_default();
-                Err(PipelineError::Unusable {
-                    what,
-                    attempts,
-                    problem,
-                })
-            }
-        }
+        climb.end(&question, refusal)
     }
 
-    /// The messages and the schema of one rung.
-    fn compose(
+    /// One round of attempts.
+    async fn climb(
         &self,
         question: &Question<'_>,
-        step: Rung,
-        best: Option<&Candidate>,
-        problems: &[String],
-    ) -> Result<Asked, PipelineError> {
-        let mut user = question.prompt.user.clone();
-        if let Some(hint) = &question.hint {
-            user.push_str("\n\n");
-            user.push_str(hint);
-        }
-        let manner = if problems.is_empty() {
-            Manner::Plain
-        } else {
-            step.manner
-        };
-        let mut schema = question.schema.clone();
-        let mut fields = Vec::new();
-        let mut messages = vec![Message::system(&question.prompt.system)];
-        if let Some((shot, reply)) = &question.prompt.shot {
-            messages.extend([Message::user(shot), Message::assistant(reply)]);
-        }
-        match (manner, best) {
-            (Manner::Fields, Some(best)) => {
-                fields = offending_fields(question, best);
-                if fields.is_empty() {
-                    messages.push(Message::user(user));
-                } else {
-                    schema = fields_schema(&fields);
-                    let keys: Vec<&str> = fields.iter().map(|field| field.key.as_str()).collect();
-                    let answer = best.value.to_string();
-                    let data = vars! { answer, problems, keys };
-                    let ask = self.prompts().render("ladder_fields", &data)?;
-                    messages.push(Message::user(format!("{user}\n\n{}", ask.user)));
+        key: &str,
+        climb: &mut Climb,
+    ) -> Result<RoundEnd, PipelineError> {
+        let route_length = self.models().route_length(question.work);
+        climb.problems.clear();
+        let mut attempt = 0;
+        let mut fields_help = false;
+        while let Some(mut step) = rung(attempt + 1, route_length, question.patience) {
+            attempt += 1;
+            if attempt > 1 {
+                self.tell_retry(question, attempt, climb);
+            }
+            if fields_help {
+                // What is left of a problem that single fields have mended in part is asked for in the same way.
+                step.manner = Manner::Fields;
+            }
+            let asked = self.compose(question, step, climb.best.as_ref(), &climb.problems)?;
+            climb.attempts += 1;
+            climb.effort.retries = climb.attempts - 1;
+            let this = Attempt {
+                question,
+                key,
+                number: attempt,
+                step,
+                asked: &asked,
+                best: climb.best.as_ref(),
+            };
+            let evaluated = match self.answered(&this, &mut climb.effort).await {
+                Ok(evaluated) => evaluated,
+                Err(error) if error.is_of_one_piece() => return Ok(RoundEnd::Refused(error)),
+                Err(error) => return Err(error),
+            };
+            climb.effort.repair = climb.effort.repair.max(evaluated.layer);
+            fields_help = false;
+            match evaluated.candidate {
+                Ok(candidate) => {
+                    climb.problems = candidate.messages();
+                    let is_accepted = candidate.standing.is_accepted();
+                    let is_best = climb
+                        .best
+                        .as_ref()
+                        .is_none_or(|best| candidate.standing.beats(best.standing));
+                    if is_best {
+                        fields_help = !asked.fields.is_empty();
+                        climb.best = Some(candidate);
+                    }
+                    if is_accepted {
+                        return Ok(RoundEnd::Accepted);
+                    }
                 }
+                Err(problem) => climb.problems = vec![problem],
             }
-            (Manner::Feedback | Manner::Fields, _) => {
-                let feedback = self
-                    .prompts()
-                    .render("ladder_feedback", &vars! { problems })?
-                    .user;
-                match best {
-                    Some(best) => messages.extend([
-                        Message::user(user),
-                        Message::assistant(best.value.to_string()),
-                        Message::user(feedback),
-                    ]),
-                    None => messages.push(Message::user(format!("{user}\n\n{feedback}"))),
-                }
-            }
-            (Manner::Example, _) => {
-                let example = question.prompt.example.clone().unwrap_or_else(|| {
-                    format!(
-                        "The answer has this shape:\n{}",
-                        crate::schema::outline(&question.schema)
-                    )
-                });
-                messages.push(Message::user(format!("{user}\n\n{example}")));
-            }
-            (Manner::Plain, _) => messages.push(Message::user(user)),
         }
-        Ok(Asked {
-            messages,
-            schema,
-            fields,
-        })
+        Ok(RoundEnd::Exhausted)
+    }
+
+    fn tell_retry(&self, question: &Question<'_>, attempt: u32, climb: &Climb) {
+        let what = question.name();
+        let reason = climb.problems.first().cloned().unwrap_or_default();
+        tracing::info!(what, attempt, reason, "asking again");
+        self.observer().on_event(Event::Retry { what, reason });
     }
 
     /// The answer of one attempt: from its checkpoint, else from a model.
@@ -305,15 +285,12 @@ impl Run {
                 tight: false,
             });
         }
-        self.ensure_budget()?;
-        let mut spec = CallSpec::new(question.work, asked.messages.clone(), question.max_output_tokens);
+        self.ensure_may_call()?;
+        let mut spec = CallSpec::new(question.work, asked.messages.clone(), asked.max_output_tokens);
         spec.escalation = step.escalation;
         spec.escalation_reason = RouteReason::ValidationFailure;
         spec.complexity = question.complexity;
-        spec.schema = Some(OutputSchema {
-            name: question.shape.to_owned(),
-            schema: asked.schema.clone(),
-        });
+        spec.schema = asked.output_schema(question);
         // Small models lose the thread at the ladder's first temperature, unless variety is what is wanted.
         let coolest = question.temperature.unwrap_or(SMALL_TEMPERATURE);
         spec.sampling.temperature = if self.is_small() {
@@ -362,7 +339,7 @@ impl Run {
             Err(cause) => {
                 self.record_failure(question, attempt, &hash, &calls).await?;
                 if matches!(cause, CallError::Stopped { .. }) {
-                    self.ensure_budget()?;
+                    self.ensure_may_call()?;
                 }
                 Err(PipelineError::Call {
                     what: question.name(),
@@ -371,89 +348,28 @@ impl Run {
             }
         }
     }
-
-    /// Parses, repairs, merges and checks an answer.
-    async fn evaluate(
-        &self,
-        question: &Question<'_>,
-        paid: &PaidAnswer,
-        asked: &Asked,
-        best: Option<&Candidate>,
-    ) -> Result<Evaluated, PipelineError> {
-        let read = Repairer::new(&asked.schema)
-            .and_then(|repairer| repairer.repair(&paid.text).map(|found| (repairer, found)));
-        let (mending, repaired) = match read {
-            Ok(read) => read,
-            Err(error) => {
-                return Ok(Evaluated {
-                    layer: None,
-                    candidate: Err(error.to_string()),
-                });
-            }
-        };
-        let mut layer = repaired.layer;
-        let value = match best {
-            Some(best) if !asked.fields.is_empty() => {
-                layer = RepairLayer::Model;
-                merged(&best.value, &asked.fields, &repaired.value)
-            }
-            _ => repaired.value,
-        };
-        let mut problems = if asked.fields.is_empty() {
-            // It was asked for the whole, by the question's own schema.
-            messages_of(mending.failing_fields(&value))
-        } else {
-            failing_fields(&question.schema, &value).map_or_else(|error| vec![error.to_string()], messages_of)
-        };
-        if problems.is_empty()
-            && let Some(check) = &question.check
-        {
-            problems = check(&value)
-                .iter()
-                .filter(|finding| finding.is_error())
-                .map(ToString::to_string)
-                .collect();
-        }
-        if problems.is_empty()
-            && let Some(echo) = question.prompt.own_words.echo_in(&value)
-        {
-            problems.push(format!(
-                "\"{echo}\" are words of the instructions: write what they ask for"
-            ));
-        }
-        let errors = problems.len();
-        let mut similarity = None;
-        let mut margin = None;
-        if errors == 0
-            && let Some(gate) = &question.gate
-        {
-            let score = quality::similarity(self, &gate.brief, &(gate.digest)(&value)).await?;
-            let threshold = quality::threshold_in(self.language(), gate.threshold);
-            similarity = Some(score);
-            margin = Some(score - threshold);
-            if score < threshold {
-                let brief = &gate.brief;
-                problems.push(format!(
-                    "the text is not close enough to what was asked for (similarity {score:.2}, needed {threshold:.2}); keep to: {brief}"
-                ));
-            }
-        }
-        let candidate = Candidate {
-            value,
-            standing: Standing { errors, margin },
-            similarity,
-            problems,
-        };
-        Ok(Evaluated {
-            layer: Some(layer),
-            candidate: Ok(candidate),
-        })
-    }
 }
 
-/// What the schema rejects.
-fn messages_of(failures: Vec<FieldFailure>) -> Vec<String> {
-    failures.into_iter().map(|failure| failure.message).collect()
+impl Climb {
+    /// The best candidate, if it can be kept.
+    fn end(self, question: &Question<'_>, refusal: Option<PipelineError>) -> Result<Answer, PipelineError> {
+        match self.best {
+            Some(best) if best.standing.is_tolerable(question.patience) => Ok(Answer {
+                needs_review: !best.standing.is_accepted(),
+                value: best.value,
+                similarity: best.similarity,
+                effort: self.effort,
+            }),
+            best => Err(refusal.unwrap_or_else(|| {
+                let problems = best.map_or(self.problems, |best| best.messages());
+                PipelineError::Unusable {
+                    what: question.name(),
+                    attempts: self.attempts,
+                    problem: problems.into_iter().next().unwrap_or_default(),
+                }
+            })),
+        }
+    }
 }
 
 /// An answer with the calls that it took; none if it was found in its checkpoint.
@@ -464,63 +380,8 @@ pub(crate) struct Paid {
     pub(crate) tight: bool,
 }
 
-/// What became of an answer.
-struct Evaluated {
-    layer: Option<RepairLayer>,
-    /// The error is a problem to tell the model.
-    candidate: Result<Candidate, String>,
-}
-
-/// What the call log says of an answer.
-pub(crate) struct Verdict {
-    pub(crate) layer: Option<RepairLayer>,
-    pub(crate) outcome: &'static str,
-    pub(crate) problem: Option<String>,
-}
-
-impl Verdict {
-    fn of(evaluated: &Result<Evaluated, PipelineError>) -> Self {
-        match evaluated {
-            Err(error) => Self {
-                layer: None,
-                outcome: "unchecked",
-                problem: Some(error.to_string()),
-            },
-            Ok(Evaluated {
-                layer,
-                candidate: Err(problem),
-            }) => Self {
-                layer: *layer,
-                outcome: "invalid_json",
-                problem: Some(problem.clone()),
-            },
-            Ok(Evaluated {
-                layer,
-                candidate: Ok(candidate),
-            }) => {
-                let outcome = match candidate.standing {
-                    standing if standing.is_accepted() => ACCEPTED,
-                    standing if standing.errors > 0 => "rule_broken",
-                    _ => "quality_low",
-                };
-                Self {
-                    layer: *layer,
-                    outcome,
-                    problem: candidate.problems.first().cloned(),
-                }
-            }
-        }
-    }
-}
-
 /// The temperature of a model that is asked for small pieces: measured, above it the smallest lose the thread.
 const SMALL_TEMPERATURE: f32 = 0.5;
-
-struct Asked {
-    messages: Vec<Message>,
-    schema: Value,
-    fields: Vec<OffendingField>,
-}
 
 impl Question<'_> {
     /// What is asked for, for logs and messages.
@@ -533,6 +394,15 @@ impl Question<'_> {
         let mut hash = Sha256::new();
         hash.update(serde_json::json!([self.prompt, self.shape, self.schema]).to_string());
         hex::encode(&hash.finalize()[..16])
+    }
+}
+
+/// The key of a question's attempts in a round. Those of the first round have no mark of it: databases of earlier releases
+/// have no other.
+fn key_in_round(key: &str, round: u32) -> String {
+    match round {
+        0 => key.to_owned(),
+        round => format!("{key}-r{round}"),
     }
 }
 

@@ -106,6 +106,9 @@ pub enum PipelineError {
     /// A task of a stage broke down: a fault of ours.
     #[error("a part of the stage broke down")]
     Task(#[source] tokio::task::JoinError),
+    /// Another part of the stage has met what ends it: nothing new is begun.
+    #[error("not begun: another part of the stage has failed")]
+    Halted,
     /// Somebody asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -135,10 +138,67 @@ impl PipelineError {
             Self::Embedding(cause) => cause.kind(),
             Self::Budget { .. } => ErrorKind::LimitReached,
             Self::Store(cause) => cause.kind(),
-            Self::MissingInput { .. } | Self::Prompt { .. } | Self::Shape { .. } | Self::Task(_) => {
-                ErrorKind::Internal
-            }
+            Self::MissingInput { .. }
+            | Self::Prompt { .. }
+            | Self::Shape { .. }
+            | Self::Task(_)
+            | Self::Halted => ErrorKind::Internal,
             Self::Cancelled => ErrorKind::Cancelled,
+        }
+    }
+
+    /// Whether only the piece that was asked for cannot be had: no usable answer, content that every model of the route
+    /// declines, or a prompt that fits none. Other pieces of the course are not concerned.
+    pub(crate) fn is_of_one_piece(&self) -> bool {
+        match self {
+            Self::Unusable { .. } | Self::Shape { .. } => true,
+            Self::Call { cause, .. } => cause.is_of_this_call(),
+            Self::Documents { .. }
+            | Self::Postponed { .. }
+            | Self::Embedding(_)
+            | Self::Budget { .. }
+            | Self::Store(_)
+            | Self::MissingInput { .. }
+            | Self::TooFewLessons { .. }
+            | Self::InvalidStructure { .. }
+            | Self::Prompt { .. }
+            | Self::Task(_)
+            | Self::Halted
+            | Self::Cancelled => false,
+        }
+    }
+
+    /// Why one piece could not be made, as a sentence for the author: without addresses and without providers' answers,
+    /// which are for the log and for admins.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Unusable {
+                attempts, problem, ..
+            } => format!("no usable text after {attempts} attempts; the last problem: {problem}"),
+            Self::Call { cause, .. } => match &**cause {
+                CallError::TooLong { .. } => cause.to_string(),
+                CallError::Refused {
+                    cause: ProviderError::NoRoom { .. },
+                    ..
+                } => "the model used all its tokens for thinking and wrote no text".to_owned(),
+                CallError::Refused { .. }
+                | CallError::Exhausted { .. }
+                | CallError::Stopped { .. }
+                | CallError::Cancelled => "the models decline to write about this content".to_owned(),
+            },
+            Self::Documents { .. }
+            | Self::Postponed { .. }
+            | Self::Embedding(_)
+            | Self::Budget { .. }
+            | Self::Store(_)
+            | Self::MissingInput { .. }
+            | Self::TooFewLessons { .. }
+            | Self::InvalidStructure { .. }
+            | Self::Prompt { .. }
+            | Self::Shape { .. }
+            | Self::Task(_)
+            | Self::Halted
+            | Self::Cancelled => self.to_string(),
         }
     }
 
@@ -159,6 +219,7 @@ impl PipelineError {
             | Self::Prompt { .. }
             | Self::Shape { .. }
             | Self::Task(_)
+            | Self::Halted
             | Self::Cancelled => None,
         }
     }
@@ -172,9 +233,11 @@ impl PipelineError {
             Self::Unusable { .. } | Self::TooFewLessons { .. } | Self::InvalidStructure { .. } => "LLM_ERROR",
             Self::Call { .. } | Self::Embedding(_) | Self::Postponed { .. } => "PROVIDER_ERROR",
             Self::Store(_) => "DATABASE_ERROR",
-            Self::MissingInput { .. } | Self::Prompt { .. } | Self::Shape { .. } | Self::Task(_) => {
-                "INTERNAL_ERROR"
-            }
+            Self::MissingInput { .. }
+            | Self::Prompt { .. }
+            | Self::Shape { .. }
+            | Self::Task(_)
+            | Self::Halted => "INTERNAL_ERROR",
         }
     }
 }

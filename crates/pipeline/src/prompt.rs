@@ -36,6 +36,7 @@ const FILES: &[(&str, &str)] = prompt_files![
     "grounding_judge",
     "ladder_feedback",
     "ladder_fields",
+    "ladder_rest",
     "material_documents",
     "material_sources",
     "small_area",

@@ -37,7 +37,7 @@ pub struct CheckpointKey {
     pub phase: String,
     /// The section or lesson number; 0 where there is only one.
     pub batch: u32,
-    /// SHA-256 of the prompt, hexadecimal.
+    /// SHA-256 of the prompt, hexadecimal, with the round, the attempt and the part of the answer where there are several.
     pub prompt_hash: String,
 }
 

@@ -27,7 +27,9 @@ use crate::tx::{SystemTx, TenantTx, Tx};
 statements! {
     GET_GENERATION = "select * from generations where id = $1";
     FIND_RESUMABLE = "select g.* from generations g join courses c on c.current_generation_id = g.id
-        where g.user_id = $1 and g.status <> 'completed' order by g.created_at desc, g.id desc limit 1";
+        where g.user_id = $1 and (g.status <> 'completed'
+            or exists (select from lesson_contents l where l.course_id = c.id and l.status = 'failed'))
+        order by g.created_at desc, g.id desc limit 1";
     LIST_GENERATIONS = "select * from generations where course_id = $1 order by created_at desc, id desc";
     UPDATE_BUDGET = "update generations set budget_usd_micros = $2 where id = $1";
     REQUEST_CANCEL = "update generations set cancel_requested = true where id = $1
@@ -66,6 +68,8 @@ pub struct Generation {
     pub budget: MicroUsd,
     /// What makes its random choices repeatable.
     pub seed: u64,
+    /// How often somebody went on with it after its end. What exhausted its attempts is asked for anew in each round.
+    pub round: u32,
     /// Options of the run, as an object.
     pub options: Value,
     /// What front ends show beside the progress: batches, current model, scores.
@@ -109,7 +113,8 @@ pub async fn get_generation(tx: &mut impl Tx, id: GenerationId) -> Result<Genera
     row.ok_or_else(|| not_found(id))?.into_generation()
 }
 
-/// The actor's latest generation that is not completed and that no newer generation of its course has replaced.
+/// The actor's latest generation that can go on: it is not completed, or a lesson of its course could not be written; and
+/// no newer generation of its course has replaced it.
 ///
 /// # Errors
 /// [`StoreError`] if the database refuses.
@@ -308,6 +313,7 @@ struct GenerationRow {
     status: String,
     budget_usd_micros: i64,
     seed: i64,
+    round: i32,
     options: Value,
     webhook_url: Option<String>,
     progress_metadata: Value,
@@ -335,6 +341,7 @@ impl GenerationRow {
             status: from_word(self.status, "generation status")?,
             budget: MicroUsd(self.budget_usd_micros),
             seed: self.seed.cast_unsigned(),
+            round: self.round.cast_unsigned(),
             scope: match self.options.get("scope") {
                 Some(scope) => from_json(scope.clone(), "generation scope")?,
                 None => GenerationScope::Whole,

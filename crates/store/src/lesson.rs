@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::error::StoreError;
 use crate::generation::progress;
-use crate::json::{from_json, from_word, to_json};
+use crate::json::{from_json, from_word, to_json, to_text};
 use crate::queue::{self, Lease};
 use crate::statement::statements;
 use crate::tx::sealed::Sealed;
@@ -35,7 +35,7 @@ statements! {
         select $1, c.id, c.organization_id, $3, $4, $5, $6, $7, $8 from courses c where c.id = $2
         on conflict (course_id, lesson_number) do update set generation_id = excluded.generation_id,
             status = excluded.status, content = excluded.content, quality = excluded.quality,
-            word_count = excluded.word_count, stale_since = null, stale_reason = null";
+            word_count = excluded.word_count, failure = null, stale_since = null, stale_reason = null";
     LOCK_DOCUMENTS = "select from documents where course_id = $1 order by id for key share";
     REVISE_LESSON = "update lesson_contents set content = $4, quality = $5, word_count = $6
         where course_id = $1 and lesson_number = $2 and updated_at = $3";
@@ -43,9 +43,10 @@ statements! {
         where l.course_id = $1 and l.lesson_number = $2
             and (select count(distinct c.word) from app.cited_in($3) c)
                 > (select count(distinct c.word) from app.cited_in(l.content) c)";
-    UPDATE_STATUS = "update lesson_contents set status = $4 where course_id = $1 and lesson_number = $2
-        and generation_id = $3 and status not in ('completed', 'needs_review')";
-    LIST_LESSONS = "select lesson_number, generation_id, status, content, word_count, updated_at, stale_since,
+    FAIL_LESSON = "update lesson_contents set status = 'failed', failure = $3 where course_id = $1 and lesson_number = $2
+        and status not in ('completed', 'needs_review')";
+    HAS_OPEN = "select exists(select from lesson_contents where course_id = $1 and status <> 'completed')";
+    LIST_LESSONS = "select lesson_number, generation_id, status, content, word_count, updated_at, failure, stale_since,
             stale_reason from lesson_contents
         where course_id = $1 order by lesson_number";
 }
@@ -82,6 +83,8 @@ pub struct StoredLesson {
     pub content: Option<LessonContent>,
     /// Words that the learner reads.
     pub word_count: u32,
+    /// Why it could not be written, as a sentence for the author.
+    pub failure: Option<String>,
     /// When it last changed.
     pub updated_at: DateTime<Utc>,
     /// Whether its sources have changed since.
@@ -237,26 +240,33 @@ async fn mark_lost(
     Ok(())
 }
 
-/// Notes that a lesson is being written or could not be. A lesson that is written stays so.
+/// Notes that a lesson could not be written, and why, as a sentence for the author. A lesson that has a text keeps it.
 ///
 /// # Errors
 /// [`StoreError::LostLease`] if the job is no longer this worker's.
-pub async fn update_lesson_status(
+pub async fn fail_lesson(
     tx: &mut SystemTx,
     lease: &Lease,
     job: &StageJob,
     lesson_number: u32,
-    status: LessonStatus,
+    reason: &str,
 ) -> Result<(), StoreError> {
     queue::fence(tx, lease).await?;
-    sqlx::query(UPDATE_STATUS)
+    sqlx::query(FAIL_LESSON)
         .bind(job.course_id.as_uuid())
         .bind(lesson_number.cast_signed())
-        .bind(job.generation_id.as_uuid())
-        .bind(status.as_str())
+        .bind(to_text(reason))
         .execute(tx.connection())
         .await?;
     Ok(())
+}
+
+/// Whether a lesson of the course is missing or needs a review.
+pub(crate) async fn has_open(tx: &mut impl Tx, course_id: CourseId) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar(HAS_OPEN)
+        .bind(course_id.as_uuid())
+        .fetch_one(tx.connection())
+        .await?)
 }
 
 /// All lessons of a course in their order.
@@ -287,6 +297,7 @@ struct LessonRow {
     status: String,
     content: Option<Value>,
     word_count: i32,
+    failure: Option<String>,
     updated_at: DateTime<Utc>,
     stale_since: Option<DateTime<Utc>>,
     stale_reason: Option<String>,
@@ -306,6 +317,7 @@ impl LessonRow {
                 .map(|json| from_json(json, "lesson content"))
                 .transpose()?,
             word_count: self.word_count.cast_unsigned(),
+            failure: self.failure,
             updated_at: self.updated_at,
             stale: stale.transpose()?,
         })

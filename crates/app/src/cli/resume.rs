@@ -1,11 +1,14 @@
-//! `resume`: go on with a generation that was interrupted, failed, ran out of budget or rests.
+//! `resume`: go on with a generation that was interrupted, failed, ran out of budget or rests, or with the lessons of a
+//! complete course that are missing or need a review.
 
 use clap::Args;
 use domain::generation::GenerationStatus;
+use domain::lesson::LessonStatus;
 use domain::usage::MicroUsd;
 use store::error::StoreError;
 use store::generation::lifecycle::resume_generation;
 use store::generation::{self, Generation};
+use store::lesson::{StoredLesson, list_lessons};
 use store::{course, tx::TenantTx};
 
 use super::export::Target;
@@ -41,19 +44,20 @@ impl Resume {
             return Err(Failure::setup("there is nothing to resume")
                 .advice("make a course: `coursewright create TITLE`"));
         };
-        if generation.status == GenerationStatus::Completed {
-            let id = generation.course_id;
-            return Err(Failure::setup(format!("course {id} is complete already"))
-                .advice(format!("write its files: `coursewright export {id}`")));
-        }
-        let options: RunOptions = serde_json::from_value(generation.options.clone()).unwrap_or_default();
         let course_id = generation.course_id;
-        let course = database
+        let (course, lessons) = database
             .store
             .with_tenant(&database.actor, async |tx| {
-                course::get_course(tx, course_id).await
+                let course = course::get_course(tx, course_id).await?;
+                Ok((course, list_lessons(tx, course_id).await?))
             })
             .await?;
+        let is_open = |lesson: &StoredLesson| lesson.status != LessonStatus::Completed;
+        if generation.status == GenerationStatus::Completed && !lessons.iter().any(is_open) {
+            return Err(Failure::setup(format!("course {course_id} is complete already"))
+                .advice(format!("write its files: `coursewright export {course_id}`")));
+        }
+        let options: RunOptions = serde_json::from_value(generation.options.clone()).unwrap_or_default();
         let plan = plan_again(&session, config, self.model.as_deref(), &options).await?;
         plan.check_language(course.inputs.language)?;
         let models = session.models(&plan, generation.seed).await?;

@@ -23,14 +23,10 @@ pub(super) fn finished(
         .structure
         .as_ref()
         .map_or(0, |structure| structure.sections.len());
-    let for_review = lessons
-        .iter()
-        .filter(|lesson| lesson.status == LessonStatus::NeedsReview)
-        .count();
     let word_count: u64 = lessons.iter().map(|lesson| u64::from(lesson.word_count)).sum();
     let mut rows = vec![
         row([words.sections(), &sections.to_string()]),
-        row([words.lessons(), &with_review(lessons.len(), for_review, words)]),
+        row([words.lessons(), &lessons.len().to_string()]),
         row([words.words(), &word_count.to_string()]),
     ];
     if let Some(metadata) = &course.metadata {
@@ -55,18 +51,69 @@ pub(super) fn finished(
         rows.push(row([words.first_section(), &duration(first)]));
     }
     format!(
-        "{}\n{}\n{}\n",
+        "{}\n{}\n{}\n{}",
         title(course),
         unused_documents(course, words),
-        table(&rows)
+        table(&rows),
+        open_lessons(course, lessons, words)
     )
 }
 
-fn with_review(lessons: usize, for_review: usize, words: Words) -> String {
-    if for_review == 0 {
-        lessons.to_string()
-    } else {
-        format!("{lessons} ({for_review}: {})", words.needs_review())
+/// What an author has to look at: lessons that could not be written, and those that break a rule. Empty where all are good.
+fn open_lessons(course: &Course, lessons: &[StoredLesson], words: Words) -> String {
+    let count = |status: LessonStatus| lessons.iter().filter(|lesson| lesson.status == status).count();
+    let (good, for_review) = (count(LessonStatus::Completed), count(LessonStatus::NeedsReview));
+    let missing = lessons.len() - good - for_review;
+    if good == lessons.len() {
+        return String::new();
+    }
+    let mut counts = vec![format!("{good} {}", words.good())];
+    if for_review > 0 {
+        counts.push(format!("{for_review} {}", words.for_your_eyes()));
+    }
+    if missing > 0 {
+        counts.push(format!("{missing} {}", words.not_written()));
+    }
+    let heading = format!("\n{} {}: {}\n", lessons.len(), words.lessons(), counts.join(", "));
+    // What is missing comes first.
+    let mut open: Vec<&StoredLesson> = lessons
+        .iter()
+        .filter(|lesson| lesson.status != LessonStatus::Completed)
+        .collect();
+    open.sort_by_key(|lesson| (lesson.status == LessonStatus::NeedsReview, lesson.lesson_number));
+    let id = course.id;
+    let lines = open.into_iter().map(|lesson| {
+        let number = lesson.lesson_number;
+        let what = match lesson.status {
+            LessonStatus::NeedsReview => words.for_your_eyes(),
+            _ => words.not_written(),
+        };
+        let why = why_open(lesson).map_or_else(String::new, |why| format!(" ({})", shortened(&why)));
+        format!(
+            "  - {} {number}: {what}{why}; `coursewright regenerate {id} --lesson {number}`\n",
+            words.lesson().to_lowercase()
+        )
+    });
+    let again = format!("{}: `coursewright resume {id}`\n", words.all_again());
+    std::iter::once(heading).chain(lines).chain([again]).collect()
+}
+
+/// Why a lesson is missing, or the first thing that stands against it.
+fn why_open(lesson: &StoredLesson) -> Option<String> {
+    let checks = lesson.content.iter().flat_map(|content| &content.quality.checks);
+    let failed = checks
+        .filter(|check| !check.passed)
+        .map(|check| check.detail.clone());
+    lesson.failure.clone().or_else(|| failed.into_iter().next())
+}
+
+/// Longer reasons are cut: the whole ones are in the course.
+const REASON_CHARS: usize = 160;
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(REASON_CHARS) {
+        Some((end, _)) => format!("{} ...", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

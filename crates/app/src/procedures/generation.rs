@@ -83,7 +83,7 @@ pub(super) fn procedures() -> Vec<Procedure> {
         mutation(
             "generation.retry",
             Access::Author,
-            "Go on with a generation that failed or was cancelled",
+            "Go on with a generation that failed or was cancelled, or with the open lessons of a complete course",
             control::retry,
         )
         .fails(&[

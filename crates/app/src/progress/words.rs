@@ -62,6 +62,14 @@ words! {
     needs_review = "needs review", "требует проверки";
     still_working = "still waiting for the model", "ждём ответа модели";
     cost_unknown = "cost unknown", "цена неизвестна";
+    /// Counter of lessons that nothing stands against.
+    good = "good", "готовы";
+    /// Counter of lessons that an author has to look at, and what is wrong with one.
+    for_your_eyes = "needs your eyes", "нужно посмотреть";
+    /// Counter of lessons that are missing, and what is wrong with one.
+    not_written = "could not be written", "не удалось написать";
+    /// Before the command that tries again what is open.
+    all_again = "All of these once more", "Ещё раз всё это";
     /// An attempt was rejected.
     retry = "trying again", "повтор";
     /// The structure is saved.

@@ -63,7 +63,8 @@ impl Provider {
         }))
     }
 
-    fn following(script: Script) -> Self {
+    /// What a script says.
+    pub(crate) fn following(script: Script) -> Self {
         let (tell, heard): (Sender<()>, _) = channel();
         let calls = Arc::new(Mutex::new(Vec::new()));
         let refuses = Arc::new(AtomicBool::new(false));

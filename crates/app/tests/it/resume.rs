@@ -1,9 +1,13 @@
 //! Interruptions of every kind: what was paid for is never asked again.
 
 use std::process::Child;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use domain::language::Language;
 use domain::usage::MicroUsd;
+use llm::provider::scripted::answers::schema_answers;
+use llm::request::Request;
 
 use crate::desk::Desk;
 use crate::provider::Provider;
@@ -98,6 +102,56 @@ fn interrupt_hands_the_job_back_and_says_how_to_go_on() {
         .expect(0, &["Going on with"]);
     check_complete(&desk);
     assert_eq!(provider.repeated_after(interrupted, LATENCY + TO_CHECKPOINT), 0);
+}
+
+/// Says "TODO" as the introduction of one lesson, however it is asked.
+fn stubborn(number: u32) -> Provider {
+    let answers = schema_answers(1, Language::English);
+    let lesson = format!("<lesson number=\"{number}\">");
+    Provider::following(Arc::new(move |request: &Request, call: usize| {
+        let mut reply = answers(request, call);
+        let is_asked_for = request
+            .messages
+            .iter()
+            .any(|message| message.content.contains(&lesson));
+        if let Ok(answer) = &mut reply.outcome
+            && is_asked_for
+            && let Ok(mut value) = serde_json::from_str::<serde_json::Value>(&answer.text)
+        {
+            for (key, text) in value.as_object_mut().into_iter().flatten() {
+                if key.contains("introduction") {
+                    *text = "TODO".into();
+                }
+            }
+            answer.text = value.to_string();
+        }
+        reply
+    }))
+}
+
+#[test]
+fn lesson_that_stays_wrong_does_not_end_the_course_and_is_tried_again_alone() {
+    let (desk, provider) = (Desk::new(), stubborn(7));
+    let arguments = create(&desk);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    desk.run_with(&provider, &arguments).expect(
+        0,
+        &[
+            "10 lessons: 9 good, 1 needs your eyes",
+            "- lesson 7: needs your eyes (introduction: contains the placeholder 'TODO'",
+            "--lesson 7`",
+            "coursewright resume",
+        ],
+    );
+    check_complete(&desk);
+    let course: serde_json::Value = serde_json::from_str(&desk.result("json")).unwrap();
+    let id = course["id"].as_str().unwrap().to_owned();
+    let good = Provider::good(Language::English);
+    desk.run_with(&good, &["resume", &id])
+        .expect(0, &["Going on with"]);
+    assert_eq!(good.call_count(), 1);
+    desk.run_with(&good, &["resume", &id])
+        .expect(2, &["complete already", "coursewright export"]);
 }
 
 #[test]

@@ -1,25 +1,20 @@
 //! Lesson texts: everything that the specification asks for is there, and nothing twice (data model 2.5).
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::collections::HashSet;
 
-use regex::Regex;
-
+use super::prose::{Voice, foreign, is_about_a_language, placeholder};
+use super::repeats::repeated;
 use super::text::Checker;
-use super::{Finding, Rule, ValidationContext};
+use super::{Finding, Rule, Severity, ValidationContext};
 use crate::lesson::{LessonContent, QuestionType, QuizQuestion};
 use crate::limits::{self, Limit};
 use crate::structure::{Lesson, lesson_words};
-use crate::wording::{is_unspaced, normalize, stems};
+use crate::wording::{normalize, stems};
 
 /// A lesson under this many words is no lesson (a minute of reading, data model 2.5).
 const WORDS_MIN: u32 = 120;
 /// The share of a key topic's words that one block must contain to cover it.
 const TOPIC_SHARE: f64 = 0.6;
-/// Words from which on a sentence that comes twice is a fault; shorter ones ("Try it yourself.") recur rightly.
-const REPEATED_SENTENCE_WORDS: usize = 6;
-/// The same for scripts without spaces, in letters.
-const REPEATED_SENTENCE_LETTERS: usize = 14;
 /// Options of a question.
 const OPTIONS: Limit = Limit::new(2, 8);
 
@@ -30,7 +25,7 @@ pub fn validate_lesson_content(
     ctx: &ValidationContext<'_>,
 ) -> Vec<Finding> {
     let mut checker = Checker::new(*ctx);
-    check_texts(&mut checker, content);
+    check_texts(&mut checker, content, lesson);
     check_topics(&mut checker, content, lesson);
     check_exercises(&mut checker, content, lesson);
     checker.count("quiz", content.quiz.len(), limits::QUIZ_QUESTIONS);
@@ -45,49 +40,73 @@ pub fn validate_lesson_content(
 }
 
 /// No text is empty, a placeholder or in another language.
-fn check_texts(checker: &mut Checker<'_>, content: &LessonContent) {
-    check_text(checker, "introduction", &content.introduction);
-    checker.count("blocks", content.blocks.len(), Limit::new(1, usize::MAX));
+fn check_texts(checker: &mut Checker<'_>, content: &LessonContent, lesson: &Lesson) {
+    let speaks_languages = is_about_a_language(lesson, checker.ctx.language);
+    let mut check = |part: &str, text: &str, voice: Voice| {
+        check_text(checker, part, text, voice);
+        if let Some((found, is_throughout)) = foreign(text, checker.ctx.language) {
+            // Material may be in any language; a lesson about languages speaks them.
+            let is_wrong = is_throughout && voice != Voice::Material && !speaks_languages;
+            let wanted = checker.ctx.language.english_name();
+            let message = format!("is written in {found}, the course is in {wanted}: write it in {wanted}");
+            checker.push(Rule::Language, error_if(is_wrong), part, message);
+        }
+    };
+    check("introduction", &content.introduction, Voice::Own);
     for (block, index) in content.blocks.iter().zip(0..) {
-        check_text(checker, &format!("blocks[{index}].title"), &block.title);
-        check_text(checker, &format!("blocks[{index}].body"), &block.body);
+        check(&format!("blocks[{index}].title"), &block.title, Voice::Explaining);
+        check(&format!("blocks[{index}].body"), &block.body, Voice::Explaining);
     }
     for (example, index) in content.examples.iter().zip(0..) {
-        check_text(checker, &format!("examples[{index}].title"), &example.title);
-        check_text(checker, &format!("examples[{index}].body"), &example.body);
+        check(
+            &format!("examples[{index}].title"),
+            &example.title,
+            Voice::Material,
+        );
+        check(&format!("examples[{index}].body"), &example.body, Voice::Material);
     }
     for (exercise, index) in content.exercises.iter().zip(0..) {
-        check_text(checker, &format!("exercises[{index}].title"), &exercise.title);
-        check_text(
-            checker,
-            &format!("exercises[{index}].instructions"),
+        let path = format!("exercises[{index}]");
+        check(&format!("{path}.title"), &exercise.title, Voice::Material);
+        check(
+            &format!("{path}.instructions"),
             &exercise.instructions,
+            Voice::Material,
         );
-        check_text(
-            checker,
-            &format!("exercises[{index}].solution"),
-            &exercise.solution,
-        );
+        check(&format!("{path}.solution"), &exercise.solution, Voice::Material);
         for (hint, hint_index) in exercise.hints.iter().zip(0..) {
-            check_text(checker, &format!("exercises[{index}].hints[{hint_index}]"), hint);
+            check(&format!("{path}.hints[{hint_index}]"), hint, Voice::Material);
         }
     }
     for (question, index) in content.quiz.iter().zip(0..) {
-        check_text(checker, &format!("quiz[{index}].question"), &question.question);
-        check_text(
-            checker,
-            &format!("quiz[{index}].explanation"),
+        let path = format!("quiz[{index}]");
+        check(&format!("{path}.question"), &question.question, Voice::Material);
+        check(
+            &format!("{path}.explanation"),
             &question.explanation,
+            Voice::Material,
         );
     }
-    check_text(checker, "summary", &content.summary);
+    check("summary", &content.summary, Voice::Own);
+    checker.count("blocks", content.blocks.len(), Limit::new(1, usize::MAX));
 }
 
-fn check_text(checker: &mut Checker<'_>, part: &str, text: &str) {
+/// A text is there and is no placeholder.
+fn check_text(checker: &mut Checker<'_>, part: &str, text: &str, voice: Voice) {
     if text.trim().is_empty() {
         checker.error(Rule::Placeholder, part, "is empty: write it");
+    } else if let Some((found, is_left_over)) = placeholder(text, voice, checker.ctx.language) {
+        let message = format!("contains the placeholder '{found}': write the real text instead");
+        checker.push(Rule::Placeholder, error_if(is_left_over), part, message);
+    }
+}
+
+/// Only what is surely wrong is refused.
+const fn error_if(is_surely_wrong: bool) -> Severity {
+    if is_surely_wrong {
+        Severity::Error
     } else {
-        checker.prose(part, text);
+        Severity::Warning
     }
 }
 
@@ -108,7 +127,8 @@ fn check_topics(checker: &mut Checker<'_>, content: &LessonContent, lesson: &Les
             let message = format!(
                 "no block covers the key topic '{topic}' (key_topics[{index}]): explain it in a block"
             );
-            checker.error(Rule::TopicUncovered, "blocks", message);
+            // It may well be explained in other words.
+            checker.warning(Rule::TopicUncovered, "blocks", message);
         }
     }
 }
@@ -131,7 +151,7 @@ fn check_exercises(checker: &mut Checker<'_>, content: &LessonContent, lesson: &
                 exercise.exercise_type.as_str(),
                 wanted.exercise_type.as_str()
             );
-            checker.error(
+            checker.warning(
                 Rule::ExerciseMismatch,
                 &format!("exercises[{index}].exercise_type"),
                 message,
@@ -142,7 +162,7 @@ fn check_exercises(checker: &mut Checker<'_>, content: &LessonContent, lesson: &
                 "is '{}', the specification says '{}'",
                 exercise.title, wanted.exercise_title
             );
-            checker.error(
+            checker.warning(
                 Rule::ExerciseMismatch,
                 &format!("exercises[{index}].title"),
                 message,
@@ -154,7 +174,7 @@ fn check_exercises(checker: &mut Checker<'_>, content: &LessonContent, lesson: &
 fn check_question(checker: &mut Checker<'_>, question: &QuizQuestion, lesson: &Lesson) {
     checker.count("options", question.options.len(), OPTIONS);
     for (option, index) in question.options.iter().zip(0..) {
-        check_text(checker, &format!("options[{index}]"), option);
+        check_text(checker, &format!("options[{index}]"), option, Voice::Material);
         // Case and signs can be what a question is about (`x = 1` or `x == 1`), so only equal texts are equal.
         if let Some(first) = question.options[..index]
             .iter()
@@ -229,59 +249,22 @@ fn check_length(checker: &mut Checker<'_>, content: &LessonContent, lesson: &Les
 
 /// No sentence comes twice in what the learner reads.
 fn check_sentences(checker: &mut Checker<'_>, content: &LessonContent) {
-    let mut places: HashMap<String, String> = HashMap::new();
+    let mut seen = HashSet::new();
+    let blocks = content.blocks.iter().map(|block| &block.body).zip(0..);
+    let examples = content.examples.iter().map(|example| &example.body).zip(0..);
     let parts = std::iter::once(("introduction".to_owned(), &content.introduction))
-        .chain(
-            content
-                .blocks
-                .iter()
-                .zip(0..)
-                .map(|(block, index)| (format!("blocks[{index}].body"), &block.body)),
-        )
-        .chain(
-            content
-                .examples
-                .iter()
-                .zip(0..)
-                .map(|(example, index)| (format!("examples[{index}].body"), &example.body)),
-        )
+        .chain(blocks.map(|(body, index): (_, usize)| (format!("blocks[{index}].body"), body)))
+        .chain(examples.map(|(body, index): (_, usize)| (format!("examples[{index}].body"), body)))
         .chain(std::iter::once(("summary".to_owned(), &content.summary)));
     for (place, text) in parts {
-        for sentence in sentences(text) {
-            let normalized = normalize(&sentence);
-            let letters = normalized.chars().filter(|&letter| is_unspaced(letter)).count();
-            if normalized.split(' ').count() < REPEATED_SENTENCE_WORDS && letters < REPEATED_SENTENCE_LETTERS
-            {
-                continue;
-            }
-            if let Some(first) = places.get(&normalized) {
-                let message = format!(
-                    "repeats the sentence '{}' of {first}: say it once",
-                    sentence.trim()
-                );
-                checker.error(Rule::SentenceRepeated, &place, message);
-            } else {
-                places.insert(normalized, place.clone());
-            }
+        for sentence in repeated(text, &mut seen) {
+            let message = format!(
+                "repeats the sentence '{}' of the lesson: say it once",
+                &text[sentence]
+            );
+            checker.warning(Rule::SentenceRepeated, &place, message);
         }
     }
-}
-
-/// The sentences of Markdown prose; code, tables and headings are none.
-fn sentences(markdown: &str) -> Vec<String> {
-    static CODE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(r"(?s)```.*?(?:```|\z)|~~~.*?(?:~~~|\z)|(?m:^[ \t]*[|#>].*$)|(?m:^(?: {4}|\t).*$)").ok()
-    });
-    static END: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r"[.!?…]+[\p{Pf}\p{Pe}\x22']*\s+|[。！？]+|।\s*|\n\s*").ok());
-    let (Some(code), Some(end)) = (&*CODE, &*END) else {
-        return Vec::new();
-    };
-    let prose = code.replace_all(markdown, "\n");
-    end.split(&prose)
-        .map(str::to_owned)
-        .filter(|sentence| !sentence.trim().is_empty())
-        .collect()
 }
 
 #[cfg(test)]

@@ -159,6 +159,7 @@ async fn of_lesson(run: &Run, lesson: &Examined) -> Result<Vec<Verdict>, Pipelin
             schema: wanted,
             max_output_tokens: VERDICT_TOKENS,
             temperature: None,
+            mend: None,
             check: None,
             gate: None,
             patience: Patience::WhileModelsDiffer,

@@ -1,5 +1,6 @@
 //! The content stage: the text of every lesson, many at once, the first lessons first (generation 3.1).
 
+mod mend;
 mod pieces;
 pub(crate) mod tidy;
 mod whole;
@@ -9,7 +10,6 @@ use std::sync::Arc;
 
 use domain::analysis::AnalysisResult;
 use domain::generation::GenerationScope;
-use domain::id::GenerationId;
 use domain::lesson::{LessonContent, LessonQuality, LessonStatus, QualityCheck};
 use domain::limits;
 use domain::quality::CONTENT_THRESHOLD;
@@ -17,6 +17,7 @@ use domain::structure::{CourseStructure, Lesson, Section};
 use domain::validation::{Severity, validate_lesson_content};
 use futures::StreamExt as _;
 use llm::route::Work;
+use store::generation::Generation;
 use store::lesson::StoredLesson;
 
 use crate::context::Run;
@@ -94,11 +95,13 @@ pub(crate) struct Written {
     pub(crate) sources: Sources,
 }
 
-/// Writes every lesson that this generation has to write and has not written yet.
+/// Writes every lesson that this generation has to write and has not written yet. One that cannot be written is marked
+/// so, with the reason, and the others go on.
 ///
 /// # Errors
-/// [`PipelineError::MissingInput`] if the lesson to make anew does not exist; else the first failure, after all lessons
-/// under way are saved.
+/// [`PipelineError::MissingInput`] if the lesson to make anew does not exist; what keeps every lesson from being written,
+/// after those under way are saved; the reason of a lesson if no lesson could be written, or if that lesson alone was to
+/// be made anew.
 pub(crate) async fn run(
     run: &Arc<Run>,
     analysis: &Arc<AnalysisResult>,
@@ -114,7 +117,7 @@ pub(crate) async fn run(
             missing: "the lesson to make anew",
         });
     }
-    let open = open_lessons(run.scope(), run.generation().id, structure, &stored);
+    let open = open_lessons(run.generation(), structure, &stored);
     let total = u32::try_from(course_lessons.len()).unwrap_or(u32::MAX);
     let mut done = u32::try_from(course_lessons.difference(&open).count()).unwrap_or(u32::MAX);
     run.progress_content(done, total);
@@ -143,22 +146,33 @@ pub(crate) async fn run(
                 lesson,
                 present: present_text(run.scope(), &stored, lesson.lesson_number),
             };
-            write(run, brief)
+            written_or_failed(run, brief)
         })
         .buffer_unordered(at_once);
-    let mut failure = None;
+    let mut end = None;
+    let mut failed = None;
+    // Nothing may be waited for here: a lesson could hold the lock on the job's row and would not go on meanwhile.
     while let Some(lesson) = lessons.next().await {
         match lesson {
             Ok(()) => {
                 done += 1;
                 run.progress_content(done, total);
             }
-            // Other lessons go on, unless nothing can go on.
-            Err(error @ PipelineError::Unusable { .. }) => failure = failure.or(Some(error)),
-            Err(error) => return Err(error),
+            Err(error) if error.is_of_one_piece() => failed = failed.or(Some(error)),
+            Err(error @ (PipelineError::Cancelled | PipelineError::Store(_))) => return Err(error),
+            Err(error) => {
+                // Nothing can go on. What others have under way is paid for and is still saved.
+                run.halt();
+                end = end.or(Some(error));
+            }
         }
     }
-    failure.map_or(Ok(()), Err)
+    // Whoever asked for one lesson has nothing without it, and a course without any text is none.
+    let is_in_vain = done == 0 || matches!(run.scope(), GenerationScope::Lesson { .. });
+    match end.or(failed.filter(|_| is_in_vain)) {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
 }
 
 /// The text that a lesson has now, where that text alone is made anew.
@@ -177,25 +191,32 @@ fn present_text<'a>(
 }
 
 /// The lessons that a generation still has to write. What it makes anew counts as written only where it has written it
-/// itself; beside that, whatever text a lesson has is kept.
+/// itself; beside that, whatever text a lesson has is kept. When somebody goes on after the end, also what needs a review
+/// is tried again, wherever it stands in the course.
 fn open_lessons(
-    scope: &GenerationScope,
-    generation: GenerationId,
+    generation: &Generation,
     structure: &CourseStructure,
     stored: &[StoredLesson],
 ) -> BTreeSet<u32> {
+    let scope = &generation.scope;
+    let goes_on = generation.round > 0;
     let is_anew = |section: &Section, lesson: &Lesson| is_made_anew(scope, section, lesson);
+    let is_written = |lesson: &StoredLesson| match lesson.status {
+        LessonStatus::Completed => true,
+        LessonStatus::NeedsReview => !goes_on,
+        LessonStatus::Pending | LessonStatus::Generating | LessonStatus::Failed => false,
+    };
     let written = |own_only: bool| -> BTreeSet<u32> {
         stored
             .iter()
-            .filter(|lesson| matches!(lesson.status, LessonStatus::Completed | LessonStatus::NeedsReview))
-            .filter(|lesson| !own_only || lesson.generation_id == Some(generation))
+            .filter(|lesson| is_written(lesson))
+            .filter(|lesson| !own_only || lesson.generation_id == Some(generation.id))
             .map(|lesson| lesson.lesson_number)
             .collect()
     };
     let anew = lessons_in(structure, is_anew);
     let mut open: BTreeSet<u32> = anew.difference(&written(true)).copied().collect();
-    if matches!(scope, GenerationScope::Section { .. }) {
+    if goes_on || matches!(scope, GenerationScope::Section { .. }) {
         // A course may have been made anew in part before it was finished.
         let others = lessons_in(structure, |section, lesson| !is_anew(section, lesson));
         open.extend(others.difference(&written(false)));
@@ -224,6 +245,18 @@ pub(super) fn lessons_in(
         .filter(|(section, lesson)| condition(section, lesson))
         .map(|(_, lesson)| lesson.lesson_number)
         .collect()
+}
+
+/// Writes a lesson, or writes down why it cannot be written.
+async fn written_or_failed(run: &Run, brief: Brief<'_>) -> Result<(), PipelineError> {
+    let lesson = brief.lesson;
+    match write(run, brief).await {
+        Err(error) if error.is_of_one_piece() => {
+            run.fail_lesson(lesson, &error).await?;
+            Err(error)
+        }
+        outcome => outcome,
+    }
 }
 
 async fn write(run: &Run, brief: Brief<'_>) -> Result<(), PipelineError> {

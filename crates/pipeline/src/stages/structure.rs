@@ -14,6 +14,7 @@ use domain::limits;
 use domain::structure::{AssessmentStrategy, CourseStructure, DifficultyLevel, Exercise, Lesson, Section};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
 
 use crate::context::Run;
 use crate::error::PipelineError;
@@ -133,6 +134,38 @@ async fn whole_course(
     }
     Box::pin(mend::mend(run, &mut structure, mend::Part::Whole)).await?;
     Ok(structure)
+}
+
+/// The sections that these tasks make, in their order. All tasks come to their end, so that what was paid for is kept.
+///
+/// # Errors
+/// The first of a task, after all others.
+async fn finished_sections(
+    run: &Run,
+    mut tasks: JoinSet<Result<Section, PipelineError>>,
+    total: u32,
+) -> Result<Vec<Section>, PipelineError> {
+    let mut sections = Vec::new();
+    let mut end = None;
+    while let Some(section) = tasks.join_next().await {
+        match section.map_err(PipelineError::task).flatten() {
+            Ok(section) => {
+                announce(run, &section);
+                sections.push(section);
+                let done = u32::try_from(sections.len()).unwrap_or(u32::MAX);
+                run.progress_structure(done, total).await?;
+            }
+            Err(error @ (PipelineError::Cancelled | PipelineError::Store(_))) => return Err(error),
+            Err(error) => {
+                if !error.is_of_one_piece() {
+                    run.halt();
+                }
+                end = end.or(Some(error));
+            }
+        }
+    }
+    sections.sort_by_key(|section| section.section_number);
+    end.map_or(Ok(sections), Err)
 }
 
 fn assemble(

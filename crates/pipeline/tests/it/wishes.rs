@@ -78,7 +78,7 @@ async fn wish_for_sections_is_in_the_question_and_its_shape_and_gives_way_to_a_p
             request
                 .schema
                 .as_ref()
-                .is_some_and(|schema| schema.name == "scope")
+                .is_some_and(|schema| schema.name.starts_with("scope"))
         })
         .collect();
     let first = &plans[0].schema.as_ref().unwrap().schema["properties"]["sections_breakdown"];

@@ -26,7 +26,7 @@ use store::checkpoint::count_checkpoints;
 use store::course::{Course, get_course, insert_course};
 use store::document::{NewDocument, finish_upload, reserve_upload};
 use store::error::StoreError;
-use store::generation::lifecycle::{NewGeneration, start_generation};
+use store::generation::lifecycle::{NewGeneration, resume_generation, start_generation};
 use store::generation::{Generation, get_generation};
 use store::job::{JobFilter, list_jobs};
 use store::lesson::{StoredLesson, list_lessons};
@@ -198,6 +198,14 @@ impl World {
             .store
             .with_tenant(&self.author, async |tx| start_generation(tx, &new).await);
         Ok(started.await?.generation_id)
+    }
+
+    /// Goes on with a generation that has ended.
+    pub(crate) async fn resume(&self, generation: GenerationId) -> Result<(), StoreError> {
+        let resumed = self
+            .store
+            .with_tenant(&self.author, async |tx| resume_generation(tx, generation).await);
+        resumed.await.map(|_| ())
     }
 
     /// The next job of the generation. Its lease has run out at once, as that of a worker that is killed.

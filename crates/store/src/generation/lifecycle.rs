@@ -26,6 +26,7 @@ use crate::course;
 use crate::error::StoreError;
 use crate::hint::Hint;
 use crate::json::{from_word, to_json, to_text};
+use crate::lesson;
 use crate::metric::{self, Event, NewMetric, Severity};
 use crate::organization;
 use crate::queue::{self, JobEnd, Lease};
@@ -38,6 +39,11 @@ statements! {
     REVIVE_GENERATION = "update courses set generation_status = 'pending' where id = $1";
     CLEAR_END = "update generations set cancel_requested = false, error_code = null, error_message = null,
             error_details = null where id = $1";
+    BEGIN_ROUND = "update generations set round = round + 1 where id = $1";
+    REOPEN_STEPS = "update courses set generation_progress = jsonb_set(jsonb_set(generation_progress,
+            '{steps,3}', generation_progress #> '{steps,3}' || '{\"status\": \"in_progress\", \"completed_at\": null}'),
+            '{steps,4}', generation_progress #> '{steps,4}' || '{\"status\": \"pending\", \"started_at\": null, \"completed_at\": null}')
+        where id = $1";
     FIND_ACTIVE_JOB = "select id, stage, state from jobs where generation_id = $1 and state in ('pending', 'running')";
     FIND_LAST_STAGE = "select stage from jobs where generation_id = $1 and state <> 'succeeded'
         order by created_at desc, id desc limit 1";
@@ -124,19 +130,21 @@ pub struct ResumedGeneration {
     pub was_active: bool,
 }
 
-/// Goes on with a generation of the actor: after a crash, a failure, a cancellation, an exhausted budget or a review.
-/// It begins with the stage at which it stopped; checkpoints are kept, so nothing is paid for twice. The job has fresh
-/// attempts. No limit is looked at, so this is for the one person of the command line.
+/// Goes on with a generation of the actor: after a crash, a failure, a cancellation, an exhausted budget or a review, or
+/// although it is completed where lessons are missing or need a review. It begins with the stage at which it stopped, a
+/// completed one with its lessons; checkpoints are kept, so nothing that was accepted is paid for twice. After a failure,
+/// and of a completed one, it is a new round: what exhausted its attempts is asked for anew. The job has fresh attempts. No
+/// limit is looked at, so this is for the one person of the command line.
 ///
 /// # Errors
 /// [`StoreError::NotFound`] or [`StoreError::Forbidden`] if it is not the actor's; [`StoreError::Conflict`] if it is
-/// completed or a newer generation has taken its place.
+/// completed with good lessons only or a newer generation has taken its place.
 pub async fn resume_generation(tx: &mut TenantTx, id: GenerationId) -> Result<ResumedGeneration, StoreError> {
     resume_own(tx, id, GenerationLimits::default(), |_| true).await
 }
 
-/// Goes on with a generation of the actor that has failed or was cancelled, within the limits that hold for a start: it
-/// is active again.
+/// Goes on with a generation of the actor that has failed or was cancelled, or is completed with lessons that are missing
+/// or need a review, within the limits that hold for a start: it is active again.
 ///
 /// # Errors
 /// As [`resume_generation`]; [`StoreError::Conflict`] also if it has not ended, and
@@ -146,7 +154,7 @@ pub async fn retry_generation(
     id: GenerationId,
     limits: GenerationLimits,
 ) -> Result<ResumedGeneration, StoreError> {
-    resume_own(tx, id, limits, has_stopped).await
+    resume_own(tx, id, limits, |status| !status.is_active()).await
 }
 
 /// Goes on with a generation of the actor whose structure waits for a look at it.
@@ -212,7 +220,8 @@ pub(crate) async fn resume_elevated(
     }
     // Read again under the course's lock: it may have ended since.
     let generation = super::get_generation(tx, id).await?;
-    if generation.status == GenerationStatus::Completed {
+    let is_completed = generation.status == GenerationStatus::Completed;
+    if is_completed && !lesson::has_open(tx, generation.course_id).await? {
         return Err(StoreError::Conflict(format!("generation {id} is completed")));
     }
     if !may_go_on(generation.status) {
@@ -228,6 +237,12 @@ pub(crate) async fn resume_elevated(
         .bind(id.as_uuid())
         .execute(tx.connection())
         .await?;
+    if is_completed || generation.status == GenerationStatus::Failed {
+        sqlx::query(BEGIN_ROUND)
+            .bind(id.as_uuid())
+            .execute(tx.connection())
+            .await?;
+    }
     let active: Option<(Uuid, String, String)> = sqlx::query_as(FIND_ACTIVE_JOB)
         .bind(id.as_uuid())
         .fetch_optional(tx.connection())
@@ -243,6 +258,12 @@ pub(crate) async fn resume_elevated(
         let stage = stage_to_resume(tx, &generation, has_documents.unwrap_or(false)).await?;
         if !generation.status.is_active() {
             sqlx::query(REVIVE_GENERATION)
+                .bind(generation.course_id.as_uuid())
+                .execute(tx.connection())
+                .await?;
+        }
+        if is_completed {
+            sqlx::query(REOPEN_STEPS)
                 .bind(generation.course_id.as_uuid())
                 .execute(tx.connection())
                 .await?;
@@ -266,7 +287,10 @@ async fn stage_to_resume(
     generation: &Generation,
     has_documents: bool,
 ) -> Result<Stage, StoreError> {
-    if generation.status == GenerationStatus::AwaitingReview {
+    if matches!(
+        generation.status,
+        GenerationStatus::AwaitingReview | GenerationStatus::Completed
+    ) {
         return Ok(Stage::Content);
     }
     let stopped: Option<String> = sqlx::query_scalar(FIND_LAST_STAGE)

@@ -24,6 +24,7 @@ mod progress;
 mod questions;
 mod queue;
 mod regeneration;
+mod rounds;
 mod search;
 mod session_cookies;
 mod state_machine;

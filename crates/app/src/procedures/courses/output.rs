@@ -98,6 +98,8 @@ pub(in crate::procedures) struct LessonOutput {
     status: LessonStatus,
     /// The text, once written.
     content: Option<LessonContent>,
+    /// Why it could not be written; null: it was not tried, or it is written.
+    failure: Option<String>,
     /// Words that the learner reads.
     word_count: u32,
     /// Since when a document on which it rests has changed; null: it is up to date.
@@ -114,6 +116,7 @@ impl From<StoredLesson> for LessonOutput {
             lesson_number: lesson.lesson_number,
             status: lesson.status,
             content: lesson.content,
+            failure: lesson.failure,
             word_count: lesson.word_count,
             stale_since: lesson.stale.map(|stale| stale.since),
             stale_reason: lesson.stale.map(|stale| stale.reason),

@@ -82,7 +82,8 @@ pub(super) async fn cancel(call: Call, input: OfCourse) -> Result<Cancelled, Api
     Ok(Cancelled::new(id, outcome, call.speech))
 }
 
-/// Goes on with a generation that failed or was cancelled.
+/// Goes on with a generation that failed or was cancelled, or with the lessons of a complete course that are missing or
+/// need a review.
 pub(super) async fn retry(call: Call, input: OfCourse) -> Result<Started, ApiError> {
     let actor = call.actor()?;
     let id = input.course_id;
@@ -93,7 +94,11 @@ pub(super) async fn retry(call: Call, input: OfCourse) -> Result<Started, ApiErr
         .store
         .with_tenant(&actor, async move |tx| {
             let course = get_course(tx, id).await?;
-            let ended = [GenerationStatus::Failed, GenerationStatus::Cancelled];
+            let ended = [
+                GenerationStatus::Failed,
+                GenerationStatus::Cancelled,
+                GenerationStatus::Completed,
+            ];
             let generation = in_status(&actor, &course, &ended)?;
             check_tier_lasts(tx, now).await?;
             let limits = bounds.limits(bounds.tier(tx).await?);

@@ -6,7 +6,7 @@ mod material;
 mod pattern;
 mod words;
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,10 +18,12 @@ use serde_json::{Map, Number, Value, json};
 pub use self::files::{file_answers, question_name};
 use self::words::Words;
 use super::{Script, ScriptedReply};
-use crate::request::Request;
+use crate::request::{Request, Role};
 
 /// Deeper schemas are cut off with their simplest value: a schema may refer to itself.
 const DEEPEST: usize = 24;
+/// So many of the latest answers can be gone on with: more than are under way at once.
+const REMEMBERED_ANSWERS: usize = 256;
 /// Tries to find a text that was not used before.
 const TRIES_FOR_NEW: usize = 50;
 /// Length of a long text, and of another, whose schema sets no least length.
@@ -40,10 +42,12 @@ const POINTING_FIELDS: [&str; 5] = ["prerequisites", "citations", "references", 
 
 /// A script that answers every schema. The same seed and request give the same values, and no name or objective is
 /// given twice by one script, as a course must not repeat itself. Languages other than Russian get English. Where the
-/// question shows documents, plans take their headings, lessons quote and cite them, and summaries begin as they do.
+/// question shows documents, plans take their headings, lessons quote and cite them, and summaries begin as they do. Asked
+/// without a schema to go on with one of its latest answers, it says the rest of it.
 pub fn schema_answers(seed: u64, language: Language) -> Script {
     let used = Arc::new(Mutex::new(HashSet::new()));
     let followed = Arc::new(material::Followed::default());
+    let said: Mutex<VecDeque<String>> = Mutex::default();
     Arc::new(move |request: &Request, _call| {
         let mut hasher = DefaultHasher::new();
         (seed, &request.messages, request.sampling.temperature.to_bits()).hash(&mut hasher);
@@ -55,6 +59,9 @@ pub fn schema_answers(seed: u64, language: Language) -> Script {
             terms: words::terms_of(request),
         };
         let Some(schema) = &request.schema else {
+            if let Some(rest) = rest_of(&said, request) {
+                return ScriptedReply::text(rest);
+            }
             return ScriptedReply::text(generator.prose(LONG_TEXT_CHARS, usize::MAX));
         };
         generator.root = &schema.schema;
@@ -70,8 +77,25 @@ pub fn schema_answers(seed: u64, language: Language) -> Script {
             generator.prose(LONG_TEXT_CHARS, usize::MAX)
         });
         material::follow(&mut value, request, &followed);
-        ScriptedReply::text(value.to_string())
+        let answer = value.to_string();
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.push_back(answer.clone());
+        if said.len() > REMEMBERED_ANSWERS {
+            said.pop_front();
+        }
+        ScriptedReply::text(answer)
     })
+}
+
+/// What follows the beginning of an answer that the request shows as the model's last turn.
+fn rest_of(said: &Mutex<VecDeque<String>>, request: &Request) -> Option<String> {
+    let mut turns = request.messages.iter().rev();
+    let begun = turns.find(|message| message.role == Role::Assistant)?;
+    let said = said.lock().unwrap_or_else(PoisonError::into_inner);
+    said.iter()
+        .rev()
+        .find_map(|answer| answer.strip_prefix(begun.content.as_str()))
+        .map(str::to_owned)
 }
 
 struct Generator<'a> {

@@ -106,6 +106,7 @@ async fn proposed(run: &Run, plans: &[SectionPlan]) -> Result<(Vec<Vec<String>>,
         schema: shape,
         max_output_tokens: QUERIES_OUTPUT_TOKENS,
         temperature: None,
+        mend: None,
         check: None,
         gate: None,
         // Titles and topics find most of it too.

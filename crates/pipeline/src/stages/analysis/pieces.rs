@@ -203,6 +203,7 @@ fn question(run: &Run, phase: &'static str, batch: u32, prompt: Prompt, schema: 
         max_output_tokens: PIECE_OUTPUT_TOKENS,
         temperature: None,
         // What the finished analysis is refused for could no longer be asked again there.
+        mend: None,
         check: Some(Box::new(move |value| rules::in_language(value, language))),
         gate: None,
         patience: Patience::AllAttempts,

@@ -12,7 +12,7 @@ use super::{Phase, Phases};
 use crate::attempts::Patience;
 use crate::context::Run;
 use crate::data;
-use crate::engine::{Check, Question};
+use crate::engine::{Check, Mend, Question};
 use crate::error::PipelineError;
 use crate::vars::vars;
 use crate::{quality, schema};
@@ -43,6 +43,7 @@ pub(crate) async fn phases(run: &Run) -> Result<Phases, PipelineError> {
         "analysis_classification",
         context,
         Form {
+            mend: Some(Box::new(mend_shares)),
             check: Some(sound),
             ..Form::of::<Classification>()
         },
@@ -115,6 +116,24 @@ async fn planned(
     phase(run, "scope", "analysis_scope", context, form).await
 }
 
+/// Brings the shares of theory and practice to percent: "2:1" and "60/40" say clearly what is meant.
+fn mend_shares(classification: &mut serde_json::Value) {
+    let Some(ratio) = classification.pointer_mut("/pedagogical_patterns/theory_practice_ratio") else {
+        return;
+    };
+    let numbers = |text: &str| -> Vec<u64> {
+        let digits = text.split(|letter: char| !letter.is_ascii_digit());
+        digits.filter_map(|number| number.parse().ok()).collect()
+    };
+    let shares = ratio.as_str().map(numbers).unwrap_or_default();
+    if let [theory, practice] = shares[..]
+        && let Some(sum) = theory.checked_add(practice).filter(|&sum| sum > 0)
+        && let Some(percent) = theory.checked_mul(100).map(|share| (share + sum / 2) / sum)
+    {
+        *ratio = format!("{percent}:{}", 100 - percent).into();
+    }
+}
+
 /// How close the topic and its concepts are to the title.
 async fn topic_similarity(run: &Run, classification: &Classification) -> Result<f64, PipelineError> {
     let topic = &classification.topic_analysis;
@@ -133,6 +152,7 @@ fn with_own_sums(mut structure: RecommendedStructure) -> RecommendedStructure {
 /// What the answer of a phase must be like.
 struct Form<'a> {
     schema: serde_json::Value,
+    mend: Option<Mend<'a>>,
     check: Option<Check<'a>>,
     max_output_tokens: u32,
     patience: Patience,
@@ -143,6 +163,7 @@ impl Form<'_> {
     fn of<T: JsonSchema>() -> Self {
         Self {
             schema: schema::of::<T>(),
+            mend: None,
             check: None,
             max_output_tokens: PHASE_OUTPUT_TOKENS,
             patience: Patience::AllAttempts,
@@ -169,6 +190,7 @@ async fn phase<T: DeserializeOwned>(
         schema: form.schema,
         max_output_tokens: form.max_output_tokens,
         temperature: None,
+        mend: form.mend,
         check: form.check,
         gate: None,
         patience: form.patience,
@@ -183,4 +205,26 @@ async fn phase<T: DeserializeOwned>(
         effort: answer.effort,
         similarity: answer.similarity,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn shares_are_brought_to_percent() {
+        let check = |ratio: &str, expected: &str| {
+            let mut answer = json!({ "pedagogical_patterns": { "theory_practice_ratio": ratio } });
+            mend_shares(&mut answer);
+            assert_eq!(answer["pedagogical_patterns"]["theory_practice_ratio"], expected);
+        };
+        check("30:70", "30:70");
+        check("60/40", "60:40");
+        check("2:1", "67:33");
+        check("40% theory, 60% practice", "40:60");
+        check("0:0", "0:0");
+        check("more practice", "more practice");
+    }
 }

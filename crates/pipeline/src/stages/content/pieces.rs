@@ -352,6 +352,7 @@ impl Asker<'_> {
                 schema,
                 max_output_tokens: PIECE_OUTPUT_TOKENS,
                 temperature: None,
+                mend: None,
                 check,
                 gate: None,
                 patience,

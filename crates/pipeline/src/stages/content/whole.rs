@@ -6,16 +6,19 @@ use domain::lesson::{
 use domain::limits;
 use domain::quality::CONTENT_THRESHOLD;
 use domain::stage::Stage;
-use domain::validation::{Finding, Rule, Severity, validate_lesson_content};
+use domain::structure::Lesson;
+use domain::validation::{
+    Finding, Rule, Severity, ValidationContext, drop_repeated_sentences, validate_lesson_content,
+};
 use llm::route::Work;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Brief, Written};
+use super::{Brief, Written, mend};
 use crate::attempts::Patience;
 use crate::context::Run;
 use crate::data;
-use crate::engine::{Check, Gate, Question};
+use crate::engine::{Check, Gate, Mend, Question};
 use crate::error::PipelineError;
 use crate::schema;
 use crate::sources::{Sources, render_with_sources};
@@ -31,7 +34,7 @@ const LESSON_OUTPUT_TOKENS: usize = 30_000;
 /// A lesson's text as a model writes it: nothing that is computed.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Draft {
+pub(super) struct Draft {
     #[schemars(length(min = 1))]
     introduction: String,
     #[schemars(length(min = 1))]
@@ -83,8 +86,22 @@ impl Draft {
             quality: LessonQuality::default(),
             status: LessonStatus::Generating,
         };
+        drop_repeated_sentences(&mut content);
         content.word_count = content.count_words();
         content
+    }
+}
+
+/// Every rule on an answer.
+pub(super) fn validate(
+    answer: &serde_json::Value,
+    lesson: &Lesson,
+    sources: &Sources,
+    rules: &ValidationContext<'_>,
+) -> Vec<Finding> {
+    match serde_json::from_value::<Draft>(answer.clone()) {
+        Ok(draft) => validate_lesson_content(&draft.into_content(sources), lesson, rules),
+        Err(error) => vec![Finding::new(Rule::Count, Severity::Error, "", error.to_string())],
     }
 }
 
@@ -111,18 +128,12 @@ pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, Pipe
         present => brief.present.map(as_markdown),
     };
     let (prompt, sources) = render_with_sources(run, "content_lesson", &data, &brief.wanted()).await?;
-    let mut shape = shape(&sources);
-    let exercises = lesson.practical_exercises.len();
-    shape["properties"]["exercises"]["minItems"] = exercises.into();
-    shape["properties"]["exercises"]["maxItems"] = exercises.into();
+    let shape = shape_for(lesson, &sources);
     let rules = run.rules();
     let shown = &sources;
-    let check: Check<'_> = Box::new(
-        move |value| match serde_json::from_value::<Draft>(value.clone()) {
-            Ok(draft) => validate_lesson_content(&draft.into_content(shown), lesson, &rules),
-            Err(error) => vec![Finding::new(Rule::Count, Severity::Error, "", error.to_string())],
-        },
-    );
+    let language = run.language();
+    let mend: Mend<'_> = Box::new(move |value| mend::mend(value, lesson, language));
+    let check: Check<'_> = Box::new(move |value| validate(value, lesson, shown, &rules));
     let gate = Gate {
         brief: brief.text(),
         digest: Box::new(|value| {
@@ -144,9 +155,14 @@ pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, Pipe
         schema: shape,
         max_output_tokens: u32::try_from(tokens).unwrap_or(u32::MAX),
         temperature: None,
+        mend: Some(mend),
         check: Some(check),
         gate: Some(gate),
-        patience: Patience::AllAttempts,
+        // A text that is there already is not given up for one that breaks rules.
+        patience: match brief.present {
+            Some(_) => Patience::AllAttempts,
+            None => Patience::KeepBest,
+        },
     };
     let answer = run.ask(question).await?;
     let draft: Draft = serde_json::from_value(answer.value).map_err(|cause| PipelineError::Shape {
@@ -159,6 +175,15 @@ pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, Pipe
         needs_review: answer.needs_review,
         sources,
     })
+}
+
+/// The shape of an answer with the exercises of the specification.
+pub(super) fn shape_for(lesson: &Lesson, sources: &Sources) -> serde_json::Value {
+    let mut shape = shape(sources);
+    let exercises = lesson.practical_exercises.len();
+    shape["properties"]["exercises"]["minItems"] = exercises.into();
+    shape["properties"]["exercises"]["maxItems"] = exercises.into();
+    shape
 }
 
 /// The answer's shape: without sources there is nothing to cite.

@@ -157,6 +157,7 @@ async fn asked(
         schema: object([("summary", json!({ "type": "string", "minLength": 1 }))]),
         max_output_tokens: SUMMARY_OUTPUT_TOKENS,
         temperature: None,
+        mend: None,
         check: Some(Box::new(|value| rules::in_language(value, run.language()))),
         gate: None,
         patience: Patience::AllAttempts,

@@ -90,9 +90,10 @@ pub(crate) async fn extend(
             schema: shape,
             max_output_tokens: EXTENSION_OUTPUT_TOKENS,
             temperature: None,
+            mend: None,
             check: Some(check),
             gate: None,
-            patience: Patience::AllAttempts,
+            patience: Patience::KeepBest,
         };
         let extension: Extension = run.ask_for(question).await?;
         let lessons = extension

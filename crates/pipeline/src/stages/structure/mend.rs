@@ -32,10 +32,12 @@ pub(crate) enum Part {
     Section(usize),
 }
 
-/// Mends every text of the part that breaks a rule of severity error.
+/// Mends every text of the part that breaks a rule of severity error. A text that no model could mend stays, and the quality
+/// report says what is wrong with it.
 ///
 /// # Errors
-/// [`PipelineError::InvalidStructure`] if errors remain, and whatever keeps a call from being made.
+/// [`PipelineError::InvalidStructure`] if lessons cannot be written of what is left, and whatever keeps a call from being
+/// made.
 pub(crate) async fn mend(
     run: &Run,
     structure: &mut CourseStructure,
@@ -56,14 +58,31 @@ pub(crate) async fn mend(
             replace(run, structure, finding, round * 1000 + place).await?;
         }
     }
-    let left = errors(run, structure, part);
-    match left.first() {
+    let (fatal, left): (Vec<Finding>, Vec<Finding>) = errors(run, structure, part)
+        .into_iter()
+        .partition(|finding| is_fatal(finding.rule));
+    for finding in left {
+        tracing::warn!(
+            path = finding.path,
+            message = finding.message,
+            "left for the author"
+        );
+    }
+    match fatal.first() {
         None => Ok(()),
         Some(first) => Err(PipelineError::InvalidStructure {
-            count: left.len(),
+            count: fatal.len(),
             first: format!("{}: {}", first.path, first.message),
         }),
     }
+}
+
+/// Whether a course that breaks the rule has another form than all that comes later expects.
+const fn is_fatal(rule: Rule) -> bool {
+    matches!(
+        rule,
+        Rule::Count | Rule::Range | Rule::Numbering | Rule::Totals | Rule::SectionPrerequisites
+    )
 }
 
 fn errors(run: &Run, structure: &CourseStructure, part: Part) -> Vec<Finding> {
@@ -170,6 +189,7 @@ async fn replace(
         schema: schema::object([("text", shape)]),
         max_output_tokens: REPLACEMENT_OUTPUT_TOKENS,
         temperature: Some(REPLACEMENT_TEMPERATURE),
+        mend: None,
         check: Some(check),
         gate: None,
         patience: Patience::WhileModelsDiffer,
@@ -177,7 +197,7 @@ async fn replace(
     let replacement = match run.ask(question).await {
         Ok(answer) => answer.value["text"].clone(),
         // The next round may do better; what remains is reported at the end.
-        Err(PipelineError::Unusable { .. }) => match narrowed(&field, &text, lesson) {
+        Err(error) if error.is_of_one_piece() => match narrowed(&field, &text, lesson) {
             Some(text) => text.into(),
             None => return Ok(()),
         },

@@ -517,6 +517,7 @@ pub(super) async fn piece<T: DeserializeOwned>(
         schema,
         max_output_tokens: PIECE_OUTPUT_TOKENS,
         temperature: None,
+        mend: None,
         check: None,
         gate: None,
         patience: Patience::AllAttempts,

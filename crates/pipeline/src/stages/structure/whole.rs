@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::task::JoinSet;
 
-use super::{Metadata, SectionDraft, announce, course_title, with_demanded_outcomes};
+use super::{Metadata, SectionDraft, course_title, finished_sections, with_demanded_outcomes};
 use crate::attempts::Patience;
 use crate::context::Run;
 use crate::data;
@@ -87,7 +87,9 @@ pub(crate) async fn parts(
         plan => areas,
         outcomes_wanted => outcomes_wanted(run),
     };
-    let (critical, rest) = tokio::try_join!(critical(run, plans, &data), rest(run, &data))?;
+    // Both come to their end, so that what was paid for is kept.
+    let (critical, rest) = tokio::join!(critical(run, plans, &data), rest(run, &data));
+    let (critical, rest) = (critical?, rest?);
     let total = u32::try_from(plans.len()).unwrap_or(u32::MAX);
     run.progress_structure(0, total).await?;
     let titles: Vec<Value> = plans
@@ -112,15 +114,7 @@ pub(crate) async fn parts(
         );
         tasks.spawn(async move { section(&run, &analysis, index, &planned, &shared).await });
     }
-    let mut sections = Vec::new();
-    while let Some(section) = tasks.join_next().await {
-        let section = section.map_err(PipelineError::task)??;
-        announce(run, &section);
-        sections.push(section);
-        run.progress_structure(u32::try_from(sections.len()).unwrap_or(u32::MAX), total)
-            .await?;
-    }
-    sections.sort_by_key(|section| section.section_number);
+    let sections = finished_sections(run, tasks, total).await?;
     let metadata = Metadata {
         course_title: course_title(run, &rest.course_title),
         course_description: rest.course_description,
@@ -202,9 +196,10 @@ async fn critical(run: &Run, plans: &[SectionPlan], data: &Value) -> Result<Crit
         schema: shape,
         max_output_tokens: METADATA_OUTPUT_TOKENS,
         temperature: None,
+        mend: None,
         check: Some(check),
         gate: Some(gate),
-        patience: Patience::AllAttempts,
+        patience: Patience::KeepBest,
     };
     run.ask_for(question).await
 }
@@ -222,9 +217,10 @@ async fn rest(run: &Run, data: &Value) -> Result<Rest, PipelineError> {
         schema: schema::of::<Rest>(),
         max_output_tokens: METADATA_OUTPUT_TOKENS,
         temperature: None,
+        mend: None,
         check: Some(Box::new(|value| rules::texts(value, run.language()))),
         gate: None,
-        patience: Patience::AllAttempts,
+        patience: Patience::KeepBest,
     };
     run.ask_for(question).await
 }
@@ -431,9 +427,10 @@ async fn write_section(run: &Run, asked: Asked) -> Result<Section, PipelineError
         schema: shape,
         max_output_tokens: SECTION_OUTPUT_TOKENS,
         temperature: None,
+        mend: None,
         check: Some(check),
         gate: Some(gate),
-        patience: Patience::AllAttempts,
+        patience: Patience::KeepBest,
     };
     let draft: SectionDraft = run.ask_for(question).await?;
     let section = draft.into_section(number, minutes);

@@ -16,6 +16,7 @@ pub(super) fn follow(value: &mut Value, request: &Request, write: impl FnMut() -
         // Two shares that make 100 together are beyond what a pattern can say.
         value["pedagogical_patterns"]["theory_practice_ratio"] = json!("30:70");
     }
+    follow_fields(value);
     if !value["blocks"].is_array() {
         return;
     }
@@ -32,9 +33,39 @@ pub(super) fn follow(value: &mut Value, request: &Request, write: impl FnMut() -
     follow_topics(value, question, write);
     follow_exercises(value, question);
     for question in value["quiz"].as_array_mut().into_iter().flatten() {
-        question["question_type"] = json!("single_choice");
-        question["correct_answers"] = json!([0]);
-        question["objective"] = json!(0);
+        make_sound(question);
+    }
+}
+
+/// A question with one right answer, on the first objective.
+fn make_sound(question: &mut Value) {
+    question["question_type"] = json!("single_choice");
+    question["correct_answers"] = json!([0]);
+    question["objective"] = json!(0);
+}
+
+/// The same where single fields are asked for, by names such as `field_2_quiz_0`.
+fn follow_fields(value: &mut Value) {
+    for (key, value) in value.as_object_mut().into_iter().flatten() {
+        let path = key
+            .strip_prefix("field_")
+            .map(|key| key.trim_start_matches(|letter: char| letter.is_ascii_digit()))
+            .and_then(|key| key.strip_prefix('_'));
+        let Some(path) = path else { continue };
+        if path.ends_with("theory_practice_ratio") {
+            *value = json!("30:70");
+        } else if value["theory_practice_ratio"].is_string() {
+            value["theory_practice_ratio"] = json!("30:70");
+        } else if path.starts_with("quiz") {
+            match value {
+                Value::Array(items) => items
+                    .iter_mut()
+                    .filter(|item| item.is_object())
+                    .for_each(make_sound),
+                Value::Object(_) => make_sound(value),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+            }
+        }
     }
 }
 
@@ -109,5 +140,14 @@ mod tests {
         assert_eq!(value["exercises"][0]["title"], "Count to ten (1-10)");
         assert_eq!(value["exercises"][1]["exercise_type"], "case_study");
         assert_eq!(value["quiz"][0]["correct_answers"], json!([0]));
+        let mut fields = json!({
+            "field_1_quiz": [{"objective": 7, "correct_answers": [9]}], "field_2_pedagogical_patterns": {"theory_practice_ratio": "9:9"},
+        });
+        follow(&mut fields, &request, || "A paragraph.".to_owned());
+        assert_eq!(fields["field_1_quiz"][0]["objective"], json!(0));
+        assert_eq!(
+            fields["field_2_pedagogical_patterns"]["theory_practice_ratio"],
+            json!("30:70")
+        );
     }
 }
