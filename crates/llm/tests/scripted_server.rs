@@ -115,11 +115,9 @@ async fn check(fault: Fault, status: u16, kind: &str, has: &str, lacks: &str) ->
         (status, kind),
         "{fault:?}: {came:?}"
     );
-    assert!(came.text.contains(has), "{fault:?}: {came:?}");
-    assert!(
-        lacks.is_empty() || !came.text.contains(lacks),
-        "{fault:?}: {came:?}"
-    );
+    let all = format!("{}\n{}", came.text, came.said());
+    assert!(all.contains(has), "{fault:?}: {came:?}");
+    assert!(lacks.is_empty() || !all.contains(lacks), "{fault:?}: {came:?}");
     came
 }
 

@@ -322,14 +322,15 @@ fn report(setting: &Setting, made: &[Made], balance: &Balance, wall: Duration) -
         let first = course.wrong_texts.first()?;
         Some(format!("course {}: {first}\n", course.number))
     });
-    let twice = balance
+    let twice: Vec<&str> = balance
         .requests
         .iter()
         .filter(|request| request.count > 1)
-        .count();
+        .map(|request| request.name.as_str())
+        .collect();
     let right = made.iter().filter(is_right).count();
     format!(
-        "{}\n{}{}faults: {right} of {} courses are right ({} completed) at a share of {} with the dialect {}; {} calls ({} refused), {} requests answered, {twice} of them more than once; {} courses and at most {} calls at once, longest wait {} s, wall {:.1} s",
+        "{}\n{}{}faults: {right} of {} courses are right ({} completed) at a share of {} with the dialect {}; {} calls ({} refused), {} requests answered, {} of them more than once ({}); {} courses and at most {} calls at once, longest wait {} s, wall {:.1} s",
         table(&rows),
         failures.collect::<String>(),
         texts.collect::<String>(),
@@ -340,6 +341,8 @@ fn report(setting: &Setting, made: &[Made], balance: &Balance, wall: Duration) -
         balance.calls,
         balance.refused,
         balance.requests.len(),
+        twice.len(),
+        twice.join(", "),
         setting.at_once,
         balance.most_at_once,
         LONGEST_WAIT.as_secs(),
