@@ -176,6 +176,8 @@ fn models(server: &ScriptedServer) -> Result<Models, Failure> {
     cards.insert(ModelCard {
         context_window: 131_072,
         max_output: 16_384,
+        // For servers that do not say what a call costs.
+        price: PRICE,
         ..ModelCard::assumed("scripted", "scripted")
     });
     let endpoint = Endpoint::new("scripted", server.base_url(), None);

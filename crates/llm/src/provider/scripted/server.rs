@@ -219,7 +219,8 @@ impl Shop {
             (Delivery::Odd(oddity), Ok(answer)) => (answer, Some(oddity)),
         };
         let (answer, oddity) = answer;
-        if oddity != Some(Oddity::UsageNull) {
+        // Tokens can be counted where they are not told; a price of a call that is not told can only be guessed.
+        if oddity != Some(Oddity::UsageNull) || answer.cost.is_none() {
             self.bill(&request, &answer);
         }
         if grade == Grade::Good {

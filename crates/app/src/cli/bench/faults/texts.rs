@@ -20,7 +20,7 @@ pub(super) struct Said(Mutex<Texts>);
 #[derive(Debug, Default)]
 struct Texts {
     all: HashSet<String>,
-    /// How many texts the answer with this introduction has: a lesson with fewer was cut.
+    /// How many texts the answer with this introduction has, the fewest where several have it: a lesson with fewer was cut.
     counts: HashMap<String, usize>,
 }
 
@@ -37,7 +37,8 @@ impl Said {
             said.all.insert(text.trim().to_owned());
         });
         if let Some(introduction) = value.get(INTRODUCTION).and_then(Value::as_str) {
-            said.counts.insert(introduction.trim().to_owned(), count);
+            let known = said.counts.entry(introduction.trim().to_owned()).or_insert(count);
+            *known = count.min(*known);
         }
     }
 
