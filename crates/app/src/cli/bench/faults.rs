@@ -115,7 +115,7 @@ async fn courses(store: &Arc<Store>, setting: &Setting) -> Result<String, Failur
     let script = misbehaving(answers(setting, &said)?, setting.seed, faults);
     let behaviour = Behaviour {
         dialect: Dialect::named(&setting.dialect).unwrap_or_else(Dialect::strict),
-        price: PRICE,
+        price: Some(PRICE),
         payer: |request| course_number(request).map(|number| number.to_string()),
     };
     let server = ScriptedServer::start_on(([127, 0, 0, 1], 0).into(), script, behaviour)
@@ -176,6 +176,8 @@ fn models(server: &ScriptedServer) -> Result<Models, Failure> {
     cards.insert(ModelCard {
         context_window: 131_072,
         max_output: 16_384,
+        // For servers that do not say what a call costs.
+        price: Some(PRICE),
         ..ModelCard::assumed("scripted", "scripted")
     });
     let endpoint = Endpoint::new("scripted", server.base_url(), None);
@@ -322,14 +324,15 @@ fn report(setting: &Setting, made: &[Made], balance: &Balance, wall: Duration) -
         let first = course.wrong_texts.first()?;
         Some(format!("course {}: {first}\n", course.number))
     });
-    let twice = balance
+    let twice: Vec<&str> = balance
         .requests
         .iter()
         .filter(|request| request.count > 1)
-        .count();
+        .map(|request| request.name.as_str())
+        .collect();
     let right = made.iter().filter(is_right).count();
     format!(
-        "{}\n{}{}faults: {right} of {} courses are right ({} completed) at a share of {} with the dialect {}; {} calls ({} refused), {} requests answered, {twice} of them more than once; {} courses and at most {} calls at once, longest wait {} s, wall {:.1} s",
+        "{}\n{}{}faults: {right} of {} courses are right ({} completed) at a share of {} with the dialect {}; {} calls ({} refused), {} requests answered, {} of them more than once ({}); {} courses and at most {} calls at once, longest wait {} s, wall {:.1} s",
         table(&rows),
         failures.collect::<String>(),
         texts.collect::<String>(),
@@ -340,6 +343,8 @@ fn report(setting: &Setting, made: &[Made], balance: &Balance, wall: Duration) -
         balance.calls,
         balance.refused,
         balance.requests.len(),
+        twice.len(),
+        twice.join(", "),
         setting.at_once,
         balance.most_at_once,
         LONGEST_WAIT.as_secs(),

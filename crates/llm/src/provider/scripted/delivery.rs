@@ -58,7 +58,7 @@ pub enum Oddity {
     StaysOpen(Duration),
     /// The content comes as a list of parts.
     ContentParts,
-    /// The usage is null, so nothing is billed.
+    /// The usage is null: only tokens that have a price each are billed.
     UsageNull,
     /// Fields of the usage have types that nobody expects; the cost is a number.
     UsageTypes,

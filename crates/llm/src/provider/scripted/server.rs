@@ -185,7 +185,7 @@ impl Shop {
             Ok(asked) => asked,
             Err(error) => return Ok(error_response(StatusCode::BAD_REQUEST, &error.to_string())),
         };
-        let is_stream = asked.stream;
+        let (is_stream, tool) = (asked.stream, asked.forced_tool());
         let request = asked.into_request();
         let reply = (self.script)(&request, self.calls.fetch_add(1, Ordering::SeqCst));
         tokio::time::sleep(reply.delay).await;
@@ -219,13 +219,15 @@ impl Shop {
             (Delivery::Odd(oddity), Ok(answer)) => (answer, Some(oddity)),
         };
         let (answer, oddity) = answer;
-        if oddity != Some(Oddity::UsageNull) {
+        // Tokens can be counted where they are not told; a price of a call that is not told can only be guessed.
+        if oddity != Some(Oddity::UsageNull) || answer.cost.is_none() {
             self.bill(&request, &answer);
         }
         if grade == Grade::Good {
             self.ledger.answered(body, question_name(&request));
         }
-        let letter = self.letter(&request, &answer);
+        let mut letter = self.letter(&request, &answer);
+        letter.tool = tool;
         Ok(if is_stream && oddity != Some(Oddity::WholeAsEvents) {
             letter.streamed(oddity)
         } else {
@@ -253,6 +255,7 @@ impl Shop {
             request,
             answer,
             cost: is_told.then(|| self.cost(request, answer)),
+            tool: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Whether the texts of a lesson are those that the model wrote.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use domain::lesson::LessonContent;
@@ -15,7 +15,14 @@ const SHOWN_LETTERS: usize = 60;
 
 /// All texts of all good answers.
 #[derive(Debug, Default)]
-pub(super) struct Said(Mutex<HashSet<String>>);
+pub(super) struct Said(Mutex<Texts>);
+
+#[derive(Debug, Default)]
+struct Texts {
+    all: HashSet<String>,
+    /// How many texts the answer with this introduction has, the fewest where several have it: a lesson with fewer was cut.
+    counts: HashMap<String, usize>,
+}
 
 impl Said {
     /// Remembers every text of an answer.
@@ -24,22 +31,39 @@ impl Said {
             return;
         };
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut count = 0;
         each_text(&value, &mut |text| {
-            said.insert(text.trim().to_owned());
+            count += 1;
+            said.all.insert(text.trim().to_owned());
         });
+        if let Some(introduction) = value.get(INTRODUCTION).and_then(Value::as_str) {
+            let known = said.counts.entry(introduction.trim().to_owned()).or_insert(count);
+            *known = count.min(*known);
+        }
     }
 
     fn has(&self, text: &str) -> bool {
         let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        said.contains(text.trim())
+        said.all.contains(text.trim())
+    }
+
+    /// How many texts the answer with this introduction has.
+    fn count(&self, introduction: &str) -> usize {
+        let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        said.counts.get(introduction.trim()).copied().unwrap_or_default()
     }
 }
+
+/// What every lesson begins with.
+const INTRODUCTION: &str = "introduction";
 
 /// What is wrong with the texts of a lesson, one line a text.
 pub(super) fn faults_of(lesson: &LessonContent, said: &Said) -> Vec<String> {
     let mut faults = Vec::new();
+    let mut count = 0;
     let value = serde_json::to_value(lesson).unwrap_or_default();
     each_text(&value, &mut |text| {
+        count += 1;
         // A formula that was added has to be there as it was meant.
         let meant = text.trim().strip_suffix(FORMULA).unwrap_or(text);
         let fault = if text.contains(|letter: char| letter.is_control() && letter != '\n') {
@@ -54,6 +78,10 @@ pub(super) fn faults_of(lesson: &LessonContent, said: &Said) -> Vec<String> {
         let shown: String = text.chars().take(SHOWN_LETTERS).collect();
         faults.push(format!("{fault}: {shown:?}"));
     });
+    let whole = said.count(&lesson.introduction);
+    if count < whole {
+        faults.push(format!("cut: {count} texts of {whole}"));
+    }
     faults
 }
 
@@ -81,5 +109,7 @@ mod tests {
         said.remember(r#"{"a": ["one ", {"b": "two"}], "status": "own"}"#);
         assert!(said.has("one") && said.has(" two"));
         assert!(!said.has("own") && !said.has("three"));
+        said.remember(r#"{"introduction": "Bees.", "quiz": ["a", "b"]}"#);
+        assert_eq!((said.count("Bees."), said.count("Ants.")), (3, 0));
     }
 }

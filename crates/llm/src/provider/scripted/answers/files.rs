@@ -147,6 +147,9 @@ fn fitting(text: &str, request: &Request) -> Option<String> {
         return (asked.iter().filter(is_about).count() * 2 > asked.len() || asked.len() > MANY)
             .then(|| text.to_owned());
     };
+    if let Some(parts) = at_paths(&answer, &asked) {
+        return Some(parts);
+    }
     let has = asked.iter().filter(|field| answer.contains_key(**field)).count();
     if has == 0 || has * 2 < asked.len() {
         return None;
@@ -160,6 +163,24 @@ fn fitting(text: &str, request: &Request) -> Option<String> {
         .filter(|(field, _)| asked.contains(&field))
         .collect();
     Some(Value::Object(part).to_string())
+}
+
+/// The values at the places that the fields' names say, such as `lessons.0.key_topics` or `/lessons/0/key_topics`, where
+/// all are places inside the answer.
+fn at_paths(answer: &Map<String, Value>, asked: &[&String]) -> Option<String> {
+    let mut parts = Map::new();
+    for path in asked {
+        let mut steps = path.split(['/', '.', '[', ']']).filter(|step| !step.is_empty());
+        let first = answer.get(steps.next()?)?;
+        let mut steps = steps.peekable();
+        steps.peek()?;
+        let value = steps.try_fold(first, |value, step| match step.parse::<usize>() {
+            Ok(index) => value.get(index),
+            Err(_) => value.get(step),
+        })?;
+        parts.insert((*path).clone(), value.clone());
+    }
+    Some(Value::Object(parts).to_string())
 }
 
 /// A question for so many fields is one for a whole answer.
@@ -233,6 +254,8 @@ mod tests {
         write(first.path(), "lesson-01-bees.txt", r#"{"blocks": "bees"}"#);
         write(first.path(), "lesson-02.txt", r#"{"blocks": "two"}"#);
         write(second.path(), "lesson-02-other.txt", r#"{"blocks": "other"}"#);
+        let quiz = r#"{"quiz": [{"question": "a"}, {"question": "b"}]}"#;
+        write(second.path(), "lesson-05.txt", quiz);
         write(second.path(), "lesson-03.txt", "blocks, but no JSON");
         let folders = [first.path().to_owned(), second.path().to_owned()];
         let script = file_answers(&folders, Arc::new(|_, _| ScriptedReply::text("none"))).unwrap();
@@ -247,6 +270,9 @@ mod tests {
         check(1, "blocks", r#"{"blocks": "bees"}"#);
         check(2, "blocks", r#"{"blocks": "other"}"#);
         check(2, "field_1", "none");
+        check(5, "quiz[1].question", r#"{"quiz[1].question":"b"}"#);
+        check(5, "/quiz/0/question", r#"{"/quiz/0/question":"a"}"#);
+        check(5, "quiz.2.question", "none");
         check(3, "blocks", "blocks, but no JSON");
         check(4, "blocks", "none");
         assert!(

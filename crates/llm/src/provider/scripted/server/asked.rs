@@ -21,14 +21,23 @@ pub(super) struct Asked {
     temperature: Option<f32>,
     seed: Option<Value>,
     response_format: Option<Value>,
+    tools: Option<Value>,
+    tool_choice: Option<Value>,
 }
 
 impl Asked {
+    /// The function that the model is made to call: proxies ask so for a shape where a provider takes no schema.
+    pub(super) fn forced_tool(&self) -> Option<String> {
+        let name = self.tool_choice.as_ref()?.pointer("/function/name")?;
+        Some(name.as_str()?.to_owned())
+    }
+
     pub(super) fn into_request(self) -> Request {
         let schema = self
             .response_format
             .as_ref()
             .and_then(schema_in_format)
+            .or_else(|| schema_of_tool(self.tools.as_ref()?, &self.forced_tool()?))
             .or_else(|| schema_in_words(&self.messages));
         let default = Sampling::default();
         Request {
@@ -52,6 +61,15 @@ fn schema_in_format(format: &Value) -> Option<OutputSchema> {
     Some(OutputSchema {
         name: name.unwrap_or(NAMELESS).to_owned(),
         schema: format.get("schema")?.clone(),
+    })
+}
+
+fn schema_of_tool(tools: &Value, name: &str) -> Option<OutputSchema> {
+    let functions = tools.as_array()?.iter().filter_map(|tool| tool.get("function"));
+    let function = functions.into_iter().find(|function| function["name"] == name)?;
+    Some(OutputSchema {
+        name: NAMELESS.to_owned(),
+        schema: function.get("parameters")?.clone(),
     })
 }
 
@@ -98,5 +116,19 @@ mod tests {
         );
         assert_eq!(schema_in_words(&messages).unwrap().schema, schema.schema);
         assert_eq!(schema_in_words(&[Message::user("No JSON Schema here {}")]), None);
+    }
+
+    #[test]
+    fn forced_function_gives_the_schema() {
+        let schema = json!({ "type": "object", "properties": { "a": { "type": "string" } } });
+        let body = json!({
+            "model": "m",
+            "messages": [{ "role": "user", "content": "hi" }],
+            "tools": [{ "type": "function", "function": { "name": "answer_in_json", "parameters": schema } }],
+            "tool_choice": { "type": "function", "function": { "name": "answer_in_json" } },
+        });
+        let asked = Asked::deserialize(&body).unwrap();
+        assert_eq!(asked.forced_tool().as_deref(), Some("answer_in_json"));
+        assert_eq!(asked.into_request().schema.unwrap().schema, schema);
     }
 }

@@ -24,6 +24,8 @@ pub(super) type HttpResponse = hyper::Response<Body>;
 
 const EVENTS: &str = "text/event-stream";
 const JSON: &str = "application/json";
+/// When answers were made, in seconds since 1970: proxies read it, and it must not change from run to run.
+const CREATED: u64 = 1_700_000_000;
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 /// What a model that thinks says to itself: braces and quotes of its own.
 const THOUGHT: &str =
@@ -35,6 +37,8 @@ pub(super) struct Letter<'a> {
     pub(super) answer: &'a ScriptedAnswer,
     /// What the server reports as its cost.
     pub(super) cost: Option<MicroUsd>,
+    /// The function that is called with the answer, where one is asked for.
+    pub(super) tool: Option<String>,
 }
 
 impl Letter<'_> {
@@ -48,14 +52,20 @@ impl Letter<'_> {
         if oddity == Some(Oddity::ThoughtBeside) {
             message["reasoning_content"] = json!(THOUGHT);
         }
+        if let Some(call) = self.tool_call(&self.answer.text) {
+            message["content"] = Value::Null;
+            message["tool_calls"] = call;
+        }
         let body = json!({
             "id": "scripted",
             "object": "chat.completion",
+            "created": CREATED,
+            "service_tier": "default",
             "model": self.request.model,
             "choices": [{
                 "index": 0,
                 "message": message,
-                "finish_reason": finish_word(self.answer.finish_reason),
+                "finish_reason": self.finish_word(),
             }],
             "usage": self.usage(oddity),
         });
@@ -155,13 +165,17 @@ impl Letter<'_> {
                 Some(Oddity::ContentParts) => json!([{ "type": "text", "text": piece }]),
                 _ => json!(piece),
             };
-            events.push(self.chunk(&choice(json!({ "content": content })), &Value::Null));
+            let delta = match self.tool_call(&piece) {
+                Some(call) => json!({ "tool_calls": call }),
+                None => json!({ "content": content }),
+            };
+            events.push(self.chunk(&choice(delta), &Value::Null));
         }
-        let word = finish_word(self.answer.finish_reason);
+        let word = self.finish_word();
         let end = json!([{ "index": 0, "delta": {}, "finish_reason": word }]);
         events.push(match oddity {
             Some(Oddity::EmptyError) => {
-                let chunk = json!({ "id": "scripted", "object": "chat.completion.chunk", "model": self.request.model, "choices": end, "error": {} });
+                let chunk = json!({ "id": "scripted", "object": "chat.completion.chunk", "created": CREATED, "model": self.request.model, "choices": end, "error": {} });
                 event(&chunk)
             }
             _ => self.chunk(&end, &Value::Null),
@@ -171,10 +185,33 @@ impl Letter<'_> {
         events
     }
 
+    /// The call of the function that was asked for, with this part of its arguments.
+    fn tool_call(&self, arguments: &str) -> Option<Value> {
+        let name = self.tool.as_ref()?;
+        Some(json!([{
+            "index": 0,
+            "id": "call_scripted",
+            "type": "function",
+            "function": { "name": name, "arguments": arguments },
+        }]))
+    }
+
+    fn finish_word(&self) -> &'static str {
+        match self.answer.finish_reason {
+            FinishReason::Stop if self.tool.is_some() => "tool_calls",
+            FinishReason::Stop => "stop",
+            FinishReason::Length => "length",
+            FinishReason::ContentFilter => "content_filter",
+            FinishReason::Other => "other",
+        }
+    }
+
     fn chunk(&self, choices: &Value, usage: &Value) -> String {
         event(&json!({
             "id": "scripted",
             "object": "chat.completion.chunk",
+            "created": CREATED,
+            "service_tier": "default",
             "model": self.request.model,
             "choices": choices,
             "usage": usage,
@@ -214,15 +251,6 @@ fn event(chunk: &Value) -> String {
     format!("data: {chunk}\n\n")
 }
 
-fn finish_word(reason: FinishReason) -> &'static str {
-    match reason {
-        FinishReason::Stop => "stop",
-        FinishReason::Length => "length",
-        FinishReason::ContentFilter => "content_filter",
-        FinishReason::Other => "other",
-    }
-}
-
 /// A failure as the common servers tell it.
 ///
 /// # Errors
@@ -256,6 +284,7 @@ pub(super) fn failure(request: &Request, error: ProviderError) -> Result<HttpRes
                 request,
                 answer: &answer,
                 cost: None,
+                tool: None,
             };
             return Ok(letter.broken(Usage::Missing));
         }
