@@ -138,15 +138,16 @@ mod tests {
         check(template, Voice::Material, Some(false));
     }
 
+    const GERMAN: &str = "Guten Tag, ich möchte einen Tisch für zwei Personen am Fenster bestellen, wenn das heute Abend noch möglich ist.";
+    const ENGLISH: &str =
+        "Read the dialogue aloud twice, then answer the questions below it without looking back.";
+
     #[test]
     fn samples_in_another_language_are_no_foreign_text() {
         let check = |text: &str, expected: Option<bool>| {
             let found = foreign(text, Language::English).map(|(_, is_throughout)| is_throughout);
             assert_eq!(found, expected, "{text}");
         };
-        const GERMAN: &str = "Guten Tag, ich möchte einen Tisch für zwei Personen am Fenster bestellen, wenn das heute Abend noch möglich ist.";
-        const ENGLISH: &str =
-            "Read the dialogue aloud twice, then answer the questions below it without looking back.";
         check(ENGLISH, None);
         check(GERMAN, Some(true));
         check(&format!("{GERMAN}\n\n{GERMAN}"), Some(true));

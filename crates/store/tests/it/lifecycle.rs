@@ -371,7 +371,6 @@ async fn a_failed_generation_goes_on_where_it_stopped() {
 #[tokio::test]
 async fn resuming_an_active_generation_keeps_its_job() {
     let world = World::new().await;
-    let worker = world.worker().await;
     let (_, started) = world.started().await;
     let id = started.generation_id;
     let resume = async || {

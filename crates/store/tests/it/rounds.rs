@@ -67,7 +67,7 @@ async fn completed_generation_goes_on_in_a_new_round_as_long_as_a_lesson_is_open
     let resumed = resume().await.unwrap();
     assert_eq!((resumed.stage, resumed.generation.round), (Stage::Content, 1));
     let going = world.reload(course.id).await;
-    assert_eq!(going.generation_status, Some(GenerationStatus::Pending));
+    assert_eq!(going.generation_status, Some(GenerationStatus::GeneratingContent));
     assert_eq!(going.progress.steps[4].status, StepStatus::Pending);
     let content = world.bring_to(&worker, Stage::Content).await;
     write(&content, 1, LessonStatus::Completed).await;

@@ -115,7 +115,7 @@ async fn courses(store: &Arc<Store>, setting: &Setting) -> Result<String, Failur
     let script = misbehaving(answers(setting, &said)?, setting.seed, faults);
     let behaviour = Behaviour {
         dialect: Dialect::named(&setting.dialect).unwrap_or_else(Dialect::strict),
-        price: Some(PRICE),
+        price: PRICE,
         payer: |request| course_number(request).map(|number| number.to_string()),
     };
     let server = ScriptedServer::start_on(([127, 0, 0, 1], 0).into(), script, behaviour)
