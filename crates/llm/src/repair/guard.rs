@@ -19,13 +19,22 @@ pub(super) fn first_altered<'a>(raw: &str, value: &'a Value, is_joined: bool) ->
             return;
         }
         let folded = folded(text);
-        match rest.find(folded.as_ref()) {
+        match position(rest, folded.as_ref()) {
             Some(at) => rest = &rest[at + folded.len()..],
             None => altered = Some(text),
         }
     };
     visit_texts(value, &mut look);
     altered
+}
+
+/// The first place of `text` in `rest`. Nearly always only punctuation is before it; then no search is prepared.
+fn position(rest: &str, text: &str) -> Option<usize> {
+    const NEAR_BYTES: usize = 32;
+    let near = NEAR_BYTES.min(rest.len());
+    (0..=near)
+        .find(|at| rest.as_bytes()[*at..].starts_with(text.as_bytes()))
+        .or_else(|| rest.find(text))
 }
 
 /// Control characters and the escapes that mean them are one: which of both was meant is decided elsewhere, with a

@@ -193,12 +193,14 @@ impl<'a> Scanner<'a> {
     }
 
     fn run(mut self) -> Scan {
+        self.plain_letters();
         while let Some(letter) = self.text[self.at..].chars().next() {
             if letter == '\\' {
                 if self.text.len() == self.at + 1 {
                     return Scan::Cut;
                 }
                 self.escape();
+                self.plain_letters();
                 continue;
             }
             if matches!(letter, '{' | '[') && self.snippet() {
@@ -229,8 +231,17 @@ impl<'a> Scanner<'a> {
             }
             self.plain.push(letter);
             self.at = next;
+            self.plain_letters();
         }
         Scan::Cut
+    }
+
+    /// Takes over letters that mean nothing but themselves, all at once.
+    fn plain_letters(&mut self) {
+        let rest = &self.text[self.at..];
+        let length = rest.find(|letter| !is_plain(letter)).unwrap_or(rest.len());
+        self.plain.push_str(&rest[..length]);
+        self.at += length;
     }
 
     fn candidate(&self) -> Candidate {
@@ -360,6 +371,14 @@ impl<'a> Scanner<'a> {
             finding,
             written: self.written,
         }
+    }
+}
+
+/// Whether a letter in a text can be nothing but a letter.
+fn is_plain(letter: char) -> bool {
+    match letter {
+        ' ' | '!' | '#'..='&' | '('..='Z' | ']'..='_' | 'a'..='z' | '\u{400}'..='\u{4ff}' => true,
+        letter => !letter.is_ascii() && letter.is_alphanumeric(),
     }
 }
 

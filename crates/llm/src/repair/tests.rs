@@ -221,7 +221,7 @@ fn hostile_answers_end_in_bounded_time_and_depth() {
         "\u{ff0c}",
         "     ",
     ] {
-        let text = piece.repeat(1_000_000 / piece.len());
+        let text = piece.repeat(200_000 / piece.len());
         let _ = repair(&format!("{{\"lesson_title\": {text}"), &schema);
         let _ = repair(&text, &schema);
     }
