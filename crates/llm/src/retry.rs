@@ -112,7 +112,7 @@ mod tests {
             let most = Duration::from_secs(most);
             assert!(pause <= most && pause >= most / 2, "{round}: {pause:?}");
         }
-        let asked = Duration::from_secs(3600);
+        let asked = Duration::from_hours(1);
         assert_eq!(policy.stage_pause(0, Some(asked), &mut rng), asked);
     }
 }

@@ -52,7 +52,9 @@ fn raw(head: &str, body: &[u8]) -> Reply {
 }
 
 fn events(chunks: &[Value]) -> Reply {
-    let body: String = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+    let body = chunks
+        .iter()
+        .fold(String::new(), |body, chunk| body + &format!("data: {chunk}\n\n"));
     raw(
         "200 OK\r\nContent-Type: text/event-stream",
         format!("{body}data: [DONE]\n\n").as_bytes(),
@@ -224,14 +226,19 @@ async fn answers_are_told_by_what_comes() {
     assert_eq!(read(move || raw(redirect, b"")).await, Err("foreign_answer"));
 }
 
+/// What the client reads of a stream of these chunks.
+async fn check(chunks: Vec<Value>, expected: Result<&str, &str>) {
+    let shown = format!("{chunks:?}");
+    let found = read(move || events(&chunks)).await;
+    assert_eq!(found.as_deref().map_err(|code| *code), expected, "{shown}");
+}
+
+fn hello() -> Value {
+    delta(&json!("Hello"))
+}
+
 #[tokio::test]
 async fn only_text_and_finish_are_insisted_on() {
-    let check = async |chunks: Vec<Value>, expected: Result<&str, &str>| {
-        let shown = format!("{chunks:?}");
-        let found = read(move || events(&chunks)).await;
-        assert_eq!(found.as_deref().map_err(|code| *code), expected, "{shown}");
-    };
-    let hello = || delta(&json!("Hello"));
     check(
         vec![delta(&json!([{ "type": "text", "text": "Hello" }])), stop()],
         Ok("Hello"),
@@ -304,6 +311,10 @@ async fn only_text_and_finish_are_insisted_on() {
         Err("filtered"),
     )
     .await;
+}
+
+#[tokio::test]
+async fn answer_is_taken_where_it_stands() {
     check(
         vec![
             json!({ "choices": [{ "delta": { "reasoning_content": "{\"a\": \"b\"}" } }] }),

@@ -274,19 +274,18 @@ pub(super) fn assume_card(config: &Config, cards: &mut Cards, id: &str) {
         // None, or several endpoints, of which only a card can tell which one serves it.
         (None, _) => return,
     };
-    let card = match card {
-        Some(card) => ModelCard {
+    let card = if let Some(card) = card {
+        ModelCard {
             provider: serving,
             ..card.clone()
-        },
-        None => {
-            let is_own = config
-                .provider(&serving)
-                .is_some_and(ProviderConfig::is_of_this_machine);
-            ModelCard {
-                price: is_own.then(Price::default),
-                ..ModelCard::assumed(id, serving)
-            }
+        }
+    } else {
+        let is_own = config
+            .provider(&serving)
+            .is_some_and(ProviderConfig::is_of_this_machine);
+        ModelCard {
+            price: is_own.then(Price::default),
+            ..ModelCard::assumed(id, serving)
         }
     };
     cards.insert(card);

@@ -84,7 +84,7 @@ pub(super) fn meaning(refusal: &Refusal, body: &Map<String, Value>) -> Meaning {
     let format = body.get("response_format").and_then(|format| format.get("type"));
     // Some servers fail where they should refuse: only a schema is believed to be the reason of that.
     let may_be_refused = matches!(refusal.status, 400 | 404 | 406 | 413 | 415 | 422) && !refusal.is_foreign;
-    if matches!(refusal.status, 500 | 501 | 502 | 503) && !refusal.is_foreign {
+    if matches!(refusal.status, 500..=503) && !refusal.is_foreign {
         return match format {
             Some(format) if SCHEMA.found_in(&text) => schema_step(format),
             _ => Meaning::Fail,

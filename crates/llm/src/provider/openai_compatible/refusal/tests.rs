@@ -29,7 +29,7 @@ fn shown(meaning: &Meaning) -> String {
 }
 
 fn refused(status: u16, answer: &str) -> Refusal {
-    refusal_of(status, answer, None, |text| text.to_owned())
+    refusal_of(status, answer, None, str::to_owned)
 }
 
 fn check_with(body: &Map<String, Value>, status: u16, answer: &str, expected: &str) {
