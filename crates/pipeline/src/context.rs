@@ -1,5 +1,7 @@
 //! One job under way: what every stage needs of the course, the models and the database.
 
+mod calls;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +17,7 @@ use domain::usage::MicroUsd;
 use domain::validation::{TitleIndex, ValidationContext};
 use llm::calibration::Calibration;
 use llm::card::Granularity;
-use llm::gateway::{AttemptRecord, Models, Waiting};
+use llm::gateway::{AttemptRecord, Models};
 use llm::pricing::Cost;
 use llm::route::Work;
 use llm::vector_index::VectorIndex;
@@ -35,7 +37,6 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::capabilities;
 use crate::engine::{Paid, PaidAnswer, Question, Verdict};
 use crate::error::PipelineError;
 use crate::event::{Event, Observer};
@@ -69,8 +70,6 @@ const SMALL_IDLE_TIMEOUT: Duration = Duration::from_mins(15);
 
 /// Seeds of calls have 31 bits: some servers read them as 32-bit numbers with a sign.
 const SEED_BITS: u64 = 0x7fff_ffff;
-/// Calls that wait for one provider together are told of this often at most.
-const WAITS_TOLD_EVERY: Duration = Duration::from_secs(20);
 
 /// One job under way.
 #[derive(Debug)]
@@ -428,47 +427,6 @@ impl Run {
             spent: MicroUsd(self.spent.load(Ordering::Relaxed)),
             assumed: MicroUsd(self.assumed.load(Ordering::Relaxed)),
             budget: self.generation.budget,
-        }
-    }
-
-    /// Counts what an attempt cost, before it is written: siblings must see it at once.
-    pub(crate) fn count_cost(&self, cost: Cost) {
-        let (counter, amount) = match cost {
-            Cost::Known(amount) => (&self.spent, amount),
-            Cost::Assumed(amount) => (&self.assumed, amount),
-        };
-        counter.fetch_add(amount.0, Ordering::Relaxed);
-    }
-
-    /// Tells that a call waits, unless another has just told it.
-    pub(crate) fn note_wait(&self, waiting: &Waiting) {
-        let now = Instant::now();
-        let mut told = self.told_wait.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.is_some_and(|at| now.duration_since(at) < WAITS_TOLD_EVERY) {
-            return;
-        }
-        *told = Some(now);
-        drop(told);
-        let Waiting {
-            model, cause, left, ..
-        } = waiting;
-        let seconds = left.as_secs().max(1);
-        self.observer().on_event(Event::Notice {
-            message: format!("Waiting for {model}: {cause}. Next try in {seconds} s"),
-        });
-    }
-
-    /// Saves what servers have taught of their models, and says it once.
-    pub(crate) async fn save_what_was_learnt(&self) {
-        let news = self.models().capabilities().take_news();
-        for learnt in &news {
-            self.observer().on_event(Event::Notice {
-                message: capabilities::sentence(learnt),
-            });
-        }
-        // It can be learnt again, so the answer that is under way does not depend on it.
-        if let Err(error) = capabilities::save(self.store(), &news).await {
-            tracing::warn!(%error, "what was learnt of a model could not be saved");
         }
     }
 
