@@ -339,6 +339,9 @@ fn announce(session: &Session<'_>, plan: &Plan, inputs: &CourseInputs, files: &[
         let names: Vec<&str> = files.iter().map(|file| file.filename.as_str()).collect();
         session.say(&format!("From {}", names.join(", ")));
     }
+    if let Some(note) = plan.price_note() {
+        session.say(&note);
+    }
     let weak = plan.main_card().filter(|card| !card.good_for_courses);
     if let Some(notice) = weak.and_then(|card| card.notice.as_deref()) {
         session.say(&format!("{notice}\nTo {BETTER_MODEL}."));

@@ -79,7 +79,7 @@ impl Providers {
                         "{}: ok, {asked} answered in {:.1} s ({})\n  asked with: {}",
                         provider.name,
                         probed.took.as_secs_f64(),
-                        endpoint(provider).address(),
+                        provider.shown_url(),
                         probed.capabilities
                     ))?;
                     for sentence in probed.remarks {
@@ -225,7 +225,10 @@ pub(super) fn diagnosis(provider: &ProviderConfig, model: &str, error: &Provider
     let key = provider.key_source.as_deref().unwrap_or("api_key_env");
     match error {
         ProviderError::Connect { .. } | ProviderError::Timeout { .. } => {
-            format!("unreachable: {error}. Check the address and that the server is running")
+            format!(
+                "unreachable: {error}. Check the address {} and that the server is running",
+                provider.shown_url()
+            )
         }
         ProviderError::Unauthorized { .. } if provider.api_key.is_none() => {
             format!("a key is needed: {error}. Set one ({key})")

@@ -78,6 +78,9 @@ impl Resume {
             resumed.stage.as_str(),
             resumed.generation.budget
         ));
+        if let Some(note) = plan.price_note() {
+            session.say(&note);
+        }
         let target = Target::remembered(&options);
         let notice = plan.main_card().and_then(|card| card.notice.clone());
         let subject = Subject {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use domain::language::Language;
 use llm::card::{Cards, ModelCard};
-use llm::pricing::Price;
+use llm::pricing::{ASSUMED_PRICE, Price};
 use llm::route::{Routes, Work};
 #[cfg(feature = "embedded")]
 use llm::weights::{FileFormat, Source};
@@ -137,6 +137,20 @@ impl Plan {
     /// The card of the model that writes most of a course.
     pub(crate) fn main_card(&self) -> Option<&ModelCard> {
         self.cards.find(&self.routes.of(Work::Lesson).first)
+    }
+
+    /// What a budget can do where nobody knows the price of the model that writes most; `None` where it is known, or where
+    /// the provider reports what each call cost.
+    pub(crate) fn price_note(&self) -> Option<String> {
+        let card = self.main_card()?;
+        if card.price.is_some() || card.provider == OPENROUTER {
+            return None;
+        }
+        let Price { input, output, .. } = ASSUMED_PRICE;
+        Some(format!(
+            "The price of {} is unknown, so the budget cannot be exact: it counts tokens at an assumed ${input:.2} (prompt) and ${output:.2} (answer) per million. With `price` in a model card it is exact.",
+            card.id
+        ))
     }
 
     /// Whether every model that would write can write in this language.
