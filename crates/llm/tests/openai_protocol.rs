@@ -550,7 +550,7 @@ async fn embeddings_are_marked_ordered_and_of_unit_length() {
         .unwrap_err();
     assert_eq!(
         error.code(),
-        "unknown_model",
+        "foreign_answer",
         "the mock knows only the pair: {error}"
     );
 

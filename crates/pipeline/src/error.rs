@@ -168,6 +168,18 @@ impl PipelineError {
         }
     }
 
+    /// Whether the stage has waited for its provider up to the limit: then the job is not tried again by itself.
+    pub(crate) fn has_waited(&self) -> bool {
+        match self {
+            Self::Call { cause, .. } => matches!(
+                &**cause,
+                CallError::Exhausted { cause, asked: None, .. }
+                    if cause.is_outage() && !matches!(cause, ProviderError::Connect { .. })
+            ),
+            _ => false,
+        }
+    }
+
     /// Why one piece could not be made, as a sentence for the author: without addresses and without providers' answers,
     /// which are for the log and for admins.
     pub(crate) fn reason(&self) -> String {

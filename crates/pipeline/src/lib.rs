@@ -226,7 +226,7 @@ impl Pipeline {
             ),
             details: None,
         };
-        if error.kind() == ErrorKind::Unavailable {
+        if error.kind() == ErrorKind::Unavailable && !error.has_waited() {
             let outcome = in_system!(store, |tx| {
                 let outcome = retry_or_fail(tx, &lease, &job, &failure).await?;
                 note_cause(tx, lease.job_id, &cause).await?;

@@ -35,9 +35,6 @@ struct TooLong {
     window: u32,
 }
 
-/// Attempts of one model at a content that was declined: filters and models decide anew each time.
-const TRIES_WHEN_DECLINED: u32 = 2;
-
 /// One content attempt under way.
 pub(super) struct Climb<'a> {
     pub(super) models: &'a Models,
@@ -347,8 +344,7 @@ impl Climb<'_> {
                 return Err(Stop::Forbidden(error));
             }
             failed += 1;
-            let is_declined = matches!(error, ProviderError::Filtered { .. });
-            let is_last = (is_declined && failed >= TRIES_WHEN_DECLINED) || (round > 0 && error.is_outage());
+            let is_last = round > 0 && error.is_outage();
             // The permit is given back by now: others may call while this one waits.
             let wait = self.models.wait_after(failed, error.retry_after());
             let Some(wait) = wait.filter(|wait| !is_last && self.has_time_for(*wait, &error)) else {

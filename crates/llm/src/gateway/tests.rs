@@ -515,7 +515,7 @@ async fn address_where_nobody_ever_answered_is_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn declined_content_is_tried_twice_then_by_the_next_model() {
+async fn declined_content_is_tried_again_then_by_the_next_model() {
     let declined = || {
         vec![ScriptedReply::error(ProviderError::Filtered {
             message: "no".to_owned(),
@@ -523,7 +523,7 @@ async fn declined_content_is_tried_twice_then_by_the_next_model() {
     };
     let set = set_up(declined(), vec![ScriptedReply::text("hello")]);
     assert_eq!(set.call(&spec(Work::Lesson)).await.unwrap().model, "strong");
-    assert_eq!((set.first.calls(), set.second.calls()), (2, 1));
+    assert_eq!((set.first.calls(), set.second.calls()), (3, 1));
     let set = set_up(declined(), declined());
     let error = set.call(&spec(Work::Lesson)).await.unwrap_err();
     assert!(

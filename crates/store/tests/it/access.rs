@@ -10,6 +10,7 @@ use store::course::{self, Course, CourseFilter};
 use store::error::StoreError;
 use store::generation::{self, lifecycle};
 use store::metric::{Event, NewMetric, Severity, insert_metric};
+use store::model_capability::save_capability;
 use store::session_cookie::{self, NewCookie};
 use store::tier::get_tier_settings;
 use store::{api_key, document, session, user, webhook};
@@ -224,6 +225,7 @@ async fn full_world() -> World {
     store
         .with_system(async |tx| {
             user::set_password_hash(tx, world.owner.user_id, "$argon2id$").await?;
+            save_capability(tx, "p", "h/v1", "m", &serde_json::json!({})).await?;
             let at = "2030-01-01T00:00:00Z".parse().unwrap();
             session::insert_session(tx, world.owner.user_id, [1; 32], at).await?;
             let cookie = NewCookie {

@@ -19,6 +19,7 @@ mod lifecycle;
 mod limits;
 mod losses;
 mod migrations;
+mod model_capabilities;
 mod privileges;
 mod progress;
 mod questions;
