@@ -95,6 +95,9 @@ impl fmt::Debug for Endpoint {
 /// up to two minutes with the slowest providers.
 pub const DEFAULT_CONTENT_TIMEOUT: Duration = Duration::from_mins(3);
 
+/// The longest silence before an answer that does not come as a stream: 30 000 tokens at 50 a second.
+const UNSTREAMED_ANSWER_TIMEOUT: Duration = Duration::from_mins(10);
+
 /// Keys of providers are longer; "x", "none" or "ollama" are written where a program insists on one.
 const SHORTEST_KEY_BYTES: usize = 8;
 
@@ -249,7 +252,11 @@ impl OpenAiCompatible {
         observer: &dyn StreamObserver,
     ) -> Result<Response, Attempt> {
         let started = Instant::now();
-        let patience = self.endpoint.patience(request);
+        let mut patience = self.endpoint.patience(request);
+        if !asked.body.contains_key("stream") {
+            // Nothing comes before the whole answer does.
+            patience.idle = patience.idle.max(UNSTREAMED_ANSWER_TIMEOUT);
+        }
         let sending = self
             .client
             .post(self.endpoint.url("chat/completions")?)

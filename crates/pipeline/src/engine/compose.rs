@@ -49,8 +49,14 @@ impl Asked {
     }
 }
 
+/// Problems that a model is told of at once; more of them say that the answer is another one altogether.
+const MOST_PROBLEMS: usize = 20;
+/// Longer problems are cut: some quote a rule with a list of hundreds of words.
+const LONGEST_PROBLEM_CHARS: usize = 300;
+
 impl Run {
-    /// The messages and the schema of one rung.
+    /// The messages and the schema of one rung. Where what is said of an earlier answer does not fit the model's window,
+    /// the question is asked as it is.
     pub(super) fn compose(
         &self,
         question: &Question<'_>,
@@ -63,6 +69,29 @@ impl Run {
         } else {
             step.manner
         };
+        let asked = self.compose_in(manner, question, best, problems)?;
+        if manner == Manner::Plain || self.fits(question, step, &asked) {
+            return Ok(asked);
+        }
+        self.compose_in(Manner::Plain, question, best, problems)
+    }
+
+    fn fits(&self, question: &Question<'_>, step: Rung, asked: &Asked) -> bool {
+        let count = |message: &Message| {
+            self.models()
+                .count_tokens(question.work, step.escalation, &message.content)
+        };
+        let tokens: u32 = asked.messages.iter().map(count).sum();
+        tokens <= self.models().budget_for(question.work, step.escalation).input
+    }
+
+    fn compose_in(
+        &self,
+        manner: Manner,
+        question: &Question<'_>,
+        best: Option<&Candidate>,
+        problems: &[String],
+    ) -> Result<Asked, PipelineError> {
         if manner == Manner::Fields
             && let Some(best) = best
         {
@@ -82,6 +111,11 @@ impl Run {
                     }
                     None => problems.to_vec(),
                 };
+                let problems: Vec<String> = problems
+                    .iter()
+                    .take(MOST_PROBLEMS)
+                    .map(|problem| shortened(problem))
+                    .collect();
                 let feedback = self.prompts().render("ladder_feedback", &vars! { problems })?;
                 messages.push(Message::user(feedback.user));
             }
@@ -116,7 +150,7 @@ impl Run {
             .map(|field| {
                 vars! {
                     key => field.key, pointer => field.pointer, about => field.description(),
-                    problem => field.problem,
+                    problem => shortened(&field.problem),
                 }
             })
             .collect();
@@ -191,6 +225,14 @@ fn alternating(messages: Vec<Message>) -> Vec<Message> {
         "the user speaks first"
     );
     turns
+}
+
+/// A problem in as many letters as help.
+fn shortened(problem: &str) -> String {
+    match problem.char_indices().nth(LONGEST_PROBLEM_CHARS) {
+        Some((end, _)) => format!("{} ...", &problem[..end]),
+        None => problem.to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -116,6 +116,11 @@ pub(super) fn meaning(refusal: &Refusal, body: &Map<String, Value>) -> Meaning {
     if let Some(name) = named {
         return Meaning::Adjust(Adjustment::LeaveOut(name.to_owned()));
     }
+    // A proxy adds the options of streams by itself where a stream is asked for.
+    let adds_options = !body.contains_key("stream_options") && is_named(refusal, &text, "stream_options");
+    if adds_options && body.contains_key("stream") {
+        return Meaning::Adjust(Adjustment::LeaveOut("stream".to_owned()));
+    }
     if matches!(refusal.status, 404 | 413) || is_unknown_model(refusal, &text) {
         return Meaning::Fail;
     }

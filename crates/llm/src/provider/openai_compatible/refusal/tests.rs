@@ -109,6 +109,18 @@ fn named_parameters_are_left_out() {
 }
 
 #[test]
+fn options_that_a_proxy_adds_end_with_the_stream() {
+    let mut body = body();
+    body.remove("stream_options");
+    let words = said(
+        "litellm.BadRequestError: AzureException - Unrecognized request argument supplied: stream_options",
+    );
+    check_with(&body, 400, &words, "`stream` is left out");
+    body.remove("stream");
+    check_with(&body, 400, &words, "unclear");
+}
+
+#[test]
 fn refused_bounds_of_answers_are_renamed_or_lowered() {
     check(
         400,
