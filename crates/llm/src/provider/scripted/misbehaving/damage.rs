@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 /// Stands before every longer text of a draft: none of them may reach a course.
 pub const DRAFT: &str = "DRAFT ";
 
-/// What [`with_formula`] adds to a text. The model writes its backslashes once; read by the letter they begin control
+/// What `with_formula` adds to a text. The model writes its backslashes once; read by the letter they begin control
 /// characters.
 pub const FORMULA: &str = r" $\frac{a}{b} \times \theta \nu \beta \rho$";
 
