@@ -51,7 +51,7 @@ pub async fn save(store: &Store, news: &[Learnt]) -> Result<(), PipelineError> {
 pub fn sentence(learnt: &Learnt) -> String {
     let changes: Vec<String> = learnt.changes.iter().map(ToString::to_string).collect();
     format!(
-        "{} at {} takes some things in another way; from now on {}",
+        "{} at {} refused a request as it was; from now on {}",
         learnt.model,
         learnt.address,
         changes.join("; ")
