@@ -210,6 +210,7 @@ impl Run {
         climb.problems.clear();
         let mut attempt = 0;
         let mut fields_help = false;
+        let mut declined = 0;
         while let Some(mut step) = rung(attempt + 1, route_length, question.patience) {
             attempt += 1;
             if attempt > 1 {
@@ -232,6 +233,11 @@ impl Run {
             };
             let evaluated = match self.answered(&this, &mut climb.effort).await {
                 Ok(evaluated) => evaluated,
+                // Filters and models decide anew, the next time with another seed.
+                Err(error) if error.may_pass() && declined < MOST_DECLINED => {
+                    declined += 1;
+                    continue;
+                }
                 Err(error) if error.is_of_one_piece() => return Ok(RoundEnd::Refused(error)),
                 Err(error) => return Err(error),
             };
@@ -380,6 +386,8 @@ pub(crate) struct Paid {
     pub(crate) tight: bool,
 }
 
+/// Attempts in a row that a round goes on after they were declined.
+const MOST_DECLINED: u32 = 2;
 /// The temperature of a model that is asked for small pieces: measured, above it the smallest lose the thread.
 const SMALL_TEMPERATURE: f32 = 0.5;
 

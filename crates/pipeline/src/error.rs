@@ -168,6 +168,16 @@ impl PipelineError {
         }
     }
 
+    /// Whether another try at the same piece may go well: its content was declined, or the model thought too long.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Call { cause, .. } => {
+                cause.is_of_this_call() && !matches!(**cause, CallError::TooLong { .. })
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the stage has waited for its provider up to the limit: then the job is not tried again by itself.
     pub(crate) fn has_waited(&self) -> bool {
         match self {
