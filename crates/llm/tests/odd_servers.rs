@@ -418,6 +418,12 @@ async fn money_is_read_in_all_forms_and_kept_when_the_answer_breaks() {
     )
     .await;
     check(
+        json!({ "prompt_tokens": 20, "completion_tokens": 5, "total_tokens": u64::MAX, "cost": 1e300 }),
+        (20, 5),
+        None,
+    )
+    .await;
+    check(
         json!({ "prompt_tokens": 20, "completion_tokens": 5, "cost": -1 }),
         (20, 5),
         None,

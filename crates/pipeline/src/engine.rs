@@ -233,7 +233,7 @@ impl Run {
             };
             let evaluated = match self.answered(&this, &mut climb.effort).await {
                 Ok(evaluated) => evaluated,
-                // Filters and models decide anew, the next time with another seed.
+                // A filter or a model may decide otherwise when it is asked with another seed.
                 Err(error) if error.may_pass() && declined < MOST_DECLINED => {
                     declined += 1;
                     continue;

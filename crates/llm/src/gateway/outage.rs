@@ -55,13 +55,15 @@ impl Climb<'_> {
             ProviderError::Timeout { after } => *after,
             _ => Duration::ZERO,
         };
-        self.began.elapsed() + wait + silence <= self.models.shared.retry.wait_limit
+        // A provider may ask for any time at all: a sum that overflows is too long, not a crash.
+        let needed = self.began.elapsed().saturating_add(wait).saturating_add(silence);
+        needed <= self.models.shared.retry.wait_limit
     }
 
     /// Waits, and tells of it if it is long.
     ///
     /// # Errors
-    /// [`Stop::Cancelled`] at once when somebody asks to stop.
+    /// [`Stop::Cancelled`] at once when the call is cancelled.
     pub(super) async fn pause(&self, wait: Duration, lane: &Lane, cause: &ProviderError) -> Result<(), Stop> {
         let until = Instant::now() + wait;
         loop {

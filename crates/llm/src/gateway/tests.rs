@@ -486,6 +486,8 @@ async fn wait_limit_ends_an_outage_with_its_true_cause() {
 
 #[tokio::test(start_paused = true)]
 async fn wait_beyond_the_limit_is_told_at_once() {
+    let endless = set_up(vec![slow_down(u64::MAX)], vec![slow_down(u64::MAX)]);
+    watched(&endless, &Watched::allowing(9)).await.unwrap_err();
     let set = set_up(vec![slow_down(86_400)], vec![slow_down(86_400)]);
     let started = tokio::time::Instant::now();
     let error = watched(&set, &Watched::allowing(9)).await.unwrap_err();

@@ -89,19 +89,24 @@ impl Usage {
     }
 }
 
+/// More tokens in one call are no count: no window is a thousandth of it, and sums of such figures overflow.
+const MOST_TOKENS: u64 = 1_000_000_000;
+/// A call that costs more than this is a slip of the server's.
+const MOST_COST_USD: f64 = 10_000.0;
+
 /// A count that is a number, or a text that is one. A negative one counts as none.
 fn whole_number(value: &Value) -> Option<u64> {
     match value {
-        Value::Number(number) => number.as_u64().or_else(|| {
+        Value::Number(number) => number.as_u64().filter(|count| *count <= MOST_TOKENS).or_else(|| {
             let float = number.as_f64()?;
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
                 reason = "bounded just before"
             )]
-            (float.fract() == 0.0 && (0.0..1e15).contains(&float)).then_some(float as u64)
+            (float.fract() == 0.0 && (0.0..=MOST_TOKENS as f64).contains(&float)).then_some(float as u64)
         }),
-        Value::String(text) => text.trim().parse().ok(),
+        Value::String(text) => text.trim().parse().ok().filter(|count| *count <= MOST_TOKENS),
         _ => None,
     }
 }
@@ -116,7 +121,7 @@ fn cost_of(value: Option<&Value>) -> Option<f64> {
             .find_map(|key| fields.get(*key)?.as_f64()),
         _ => None,
     };
-    cost.filter(|cost| cost.is_finite() && *cost >= 0.0)
+    cost.filter(|cost| (0.0..=MOST_COST_USD).contains(cost))
 }
 
 /// What `OpenRouter` says that the upstream bills to a key of one's own, beside its own fee.
