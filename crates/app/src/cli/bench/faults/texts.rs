@@ -10,8 +10,8 @@ use serde_json::Value;
 /// Fields that the program fills in itself.
 const OWN_FIELDS: [&str; 4] = ["status", "quality", "word_count", "citations"];
 
-/// Letters of a text that are shown in a report.
-const SHOWN_LETTERS: usize = 60;
+/// Letters of a text that are shown in a report: what is wrong with one may stand at its end.
+const SHOWN_LETTERS: usize = 2000;
 
 /// All texts of all good answers.
 #[derive(Debug, Default)]
