@@ -119,6 +119,7 @@ impl fmt::Display for Capabilities {
 
 const fn schema_word(schema: StructuredOutput) -> &'static str {
     match schema {
+        StructuredOutput::FullJsonSchema => "json_schema with patterns",
         StructuredOutput::JsonSchema => "json_schema",
         StructuredOutput::JsonObject => "json_object",
         StructuredOutput::Grammar => "grammar",

@@ -24,6 +24,9 @@ const ASSUMED_MAX_OUTPUT: u32 = 8_192;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StructuredOutput {
+    /// `response_format: json_schema` with every limit and pattern, as servers that decode by grammars take it: llama.cpp,
+    /// vLLM, Ollama, LM Studio. An HTTP model that is asked for small pieces begins here, for its pieces lean on patterns.
+    FullJsonSchema,
     /// `response_format: json_schema` with `strict`.
     JsonSchema,
     /// `response_format: json_object`; the schema stands in the prompt.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use domain::clock::SystemClock;
 use domain::usage::{MicroUsd, TokenUsage};
 use llm::capability::CapabilityBook;
-use llm::card::Cards;
+use llm::card::{Cards, Granularity, ModelCard};
 use llm::error::FailedAttempt;
 use llm::provider::openai_compatible::{Endpoint, OpenAiCompatible};
 use llm::provider::{Provider, Unobserved};
@@ -556,6 +556,59 @@ async fn refusals_are_negotiated_once_and_remembered() {
         "schema in words; no system role; without seed, stream_options, temperature",
     )
     .await;
+}
+
+#[tokio::test]
+async fn small_pieces_are_asked_for_with_their_patterns_until_these_are_refused() {
+    let schema = json!({ "type": "object", "properties": { "title": { "type": "string", "pattern": "^Adding [a-z]+$" } },
+        "required": ["title"], "additionalProperties": false });
+    let check = async |message: &'static str, refuses: fn(&Value) -> bool, formats: &[(&str, bool, bool)]| {
+        let server = refusing(400, message, refuses).await;
+        let mut cards = Cards::default();
+        cards.insert(ModelCard {
+            granularity: Granularity::Small,
+            ..ModelCard::assumed("m", "p")
+        });
+        let endpoint = Endpoint::new("p", server.url.parse().unwrap(), None);
+        let client = OpenAiCompatible::new(endpoint, &cards, Arc::new(SystemClock)).unwrap();
+        let mut question = request();
+        question.schema = Some(OutputSchema {
+            name: "piece".to_owned(),
+            schema: schema.clone(),
+        });
+        client
+            .generate(&question, &Unobserved, &CancellationToken::new())
+            .await
+            .unwrap();
+        let asked: Vec<(String, bool, bool)> = server
+            .bodies()
+            .iter()
+            .map(|body| {
+                let format = &body["response_format"];
+                let is_strict = format["json_schema"]["strict"] == true;
+                let kind = format["type"].as_str().unwrap_or("none").to_owned();
+                (kind, is_strict, format.to_string().contains("^Adding"))
+            })
+            .collect();
+        let expected: Vec<(String, bool, bool)> = formats
+            .iter()
+            .map(|(kind, is_strict, has_pattern)| ((*kind).to_owned(), *is_strict, *has_pattern))
+            .collect();
+        assert_eq!(asked, expected, "{message}");
+    };
+    check("no", |_| false, &[("json_schema", false, true)]).await;
+    let has_pattern = |body: &Value| body["response_format"].to_string().contains("pattern");
+    for message in [
+        "The provided JSON schema contains features not supported: pattern",
+        "Bad request",
+    ] {
+        check(
+            message,
+            has_pattern,
+            &[("json_schema", false, true), ("json_schema", true, false)],
+        )
+        .await;
+    }
 }
 
 #[tokio::test]

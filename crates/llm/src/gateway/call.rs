@@ -256,7 +256,9 @@ impl Climb<'_> {
         let card = self.models.shared.corrected(lane);
         let schema_in_prompt = match card.structured_output {
             StructuredOutput::JsonObject | StructuredOutput::None => self.spec.schema.as_ref(),
-            StructuredOutput::JsonSchema | StructuredOutput::Grammar => None,
+            StructuredOutput::FullJsonSchema | StructuredOutput::JsonSchema | StructuredOutput::Grammar => {
+                None
+            }
         };
         let input = count_prompt(&*lane.counter, &self.spec.messages, schema_in_prompt);
         let fit = TokenBudget::of(&card).fit(input, self.spec.expected_output_tokens.min(card.max_output));

@@ -27,7 +27,7 @@ use self::negotiation::{Asked, Negotiation};
 use self::refusal::Refusal;
 use self::stream::Patience;
 use crate::capability::{Adjustment, Capabilities, CapabilityBook};
-use crate::card::{Cards, StructuredOutput};
+use crate::card::{Cards, Granularity, ModelCard, StructuredOutput};
 use crate::error::{FailedAttempt, ProviderError};
 use crate::http_client::http_client_for;
 use crate::provider::{Provider, StreamObserver};
@@ -182,6 +182,14 @@ impl Endpoint {
     }
 }
 
+/// How a model is first held to a shape. Small pieces lean on the patterns of their schemas, which strict ones lack.
+fn first_schema(card: &ModelCard) -> StructuredOutput {
+    match (card.structured_output, card.granularity) {
+        (StructuredOutput::JsonSchema, Granularity::Small) => StructuredOutput::FullJsonSchema,
+        (schema, _) => schema,
+    }
+}
+
 /// A provider behind an OpenAI-compatible endpoint.
 pub struct OpenAiCompatible {
     endpoint: Endpoint,
@@ -212,7 +220,7 @@ impl OpenAiCompatible {
         let headers = endpoint.headers()?;
         let own_cards = cards.iter().filter(|card| card.provider == endpoint.id);
         let cards = own_cards
-            .map(|card| (card.id.clone(), card.structured_output))
+            .map(|card| (card.id.clone(), first_schema(card)))
             .collect();
         let client = Self {
             client: http_client_for(&endpoint.base_url)?,

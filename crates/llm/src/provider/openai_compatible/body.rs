@@ -110,6 +110,11 @@ fn short_decimal(number: f32) -> Value {
 
 fn response_format(schema: &OutputSchema, ability: StructuredOutput) -> Option<Value> {
     match ability {
+        // Not strict: servers that know the word would refuse what strict schemas must not have.
+        StructuredOutput::FullJsonSchema => Some(json!({
+            "type": "json_schema",
+            "json_schema": { "name": schema.name, "schema": schema.schema },
+        })),
         StructuredOutput::JsonSchema => Some(json!({
             "type": "json_schema",
             "json_schema": { "name": schema.name, "strict": true, "schema": strict_schema(&schema.schema) },

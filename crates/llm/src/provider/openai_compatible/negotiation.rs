@@ -240,11 +240,15 @@ impl Trial {
 /// What servers refuse most often, the likeliest first.
 fn guesses(capabilities: &Capabilities, body: &Map<String, Value>) -> Vec<Adjustment> {
     let mut guesses = Vec::new();
-    if let Some(format) = body.get("response_format") {
-        if format["type"] == "json_schema" {
-            guesses.push(Adjustment::Schema(StructuredOutput::JsonObject));
-        }
-        guesses.push(Adjustment::Schema(StructuredOutput::None));
+    let mut format = body.get("response_format").map(refusal::weaker_schema);
+    while let Some(schema) = format {
+        guesses.push(Adjustment::Schema(schema));
+        format = match schema {
+            StructuredOutput::FullJsonSchema => Some(StructuredOutput::JsonSchema),
+            StructuredOutput::JsonSchema => Some(StructuredOutput::JsonObject),
+            StructuredOutput::JsonObject => Some(StructuredOutput::None),
+            StructuredOutput::Grammar | StructuredOutput::None => None,
+        };
     }
     for name in ["seed", "stream_options", "temperature"] {
         if body.contains_key(name) {

@@ -81,7 +81,7 @@ pub(super) fn meaning(refusal: &Refusal, body: &Map<String, Value>) -> Meaning {
             None => Meaning::Fail,
         };
     }
-    let format = body.get("response_format").and_then(|format| format.get("type"));
+    let format = body.get("response_format");
     // Some servers fail where they should refuse: only a schema is believed to be the reason of that.
     let may_be_refused = matches!(refusal.status, 400 | 404 | 406 | 413 | 415 | 422) && !refusal.is_foreign;
     if matches!(refusal.status, 500..=503) && !refusal.is_foreign {
@@ -385,12 +385,16 @@ fn is_named(refusal: &Refusal, text: &str, name: &str) -> bool {
 
 /// The next weaker way to ask for a shape. A server that takes no bare `json_object` is asked in words at once.
 fn schema_step(format: &Value) -> Meaning {
-    let lower = if format == "json_schema" {
-        StructuredOutput::JsonObject
-    } else {
-        StructuredOutput::None
-    };
-    Meaning::Adjust(Adjustment::Schema(lower))
+    Meaning::Adjust(Adjustment::Schema(weaker_schema(format)))
+}
+
+/// The way to ask for a shape that is tried where the response format `format` was refused.
+pub(super) fn weaker_schema(format: &Value) -> StructuredOutput {
+    match format["type"].as_str() {
+        Some("json_schema") if format["json_schema"]["strict"] != true => StructuredOutput::JsonSchema,
+        Some("json_schema") => StructuredOutput::JsonObject,
+        _ => StructuredOutput::None,
+    }
 }
 
 fn window(refusal: &Refusal, text: &str) -> Option<Meaning> {

@@ -13,7 +13,7 @@ fn body() -> Map<String, Value> {
         "stream": true, "stream_options": { "include_usage": true }, "max_tokens": 8192,
         "temperature": 0.7, "top_p": 0.9, "seed": 7, "usage": { "include": true },
         "provider": { "require_parameters": true },
-        "response_format": { "type": "json_schema", "json_schema": {} },
+        "response_format": { "type": "json_schema", "json_schema": { "strict": true } },
     });
     body.as_object().unwrap().clone()
 }
@@ -228,6 +228,17 @@ fn refused_schemas_step_down() {
         400,
         &said("'response_format.type' must be 'json_schema' or 'text'"),
         IN_WORDS,
+    );
+    let mut full = body();
+    full.insert(
+        "response_format".to_owned(),
+        json!({ "type": "json_schema", "json_schema": { "name": "n", "schema": {} } }),
+    );
+    check_with(
+        &full,
+        400,
+        &said("Grammar error: Unimplemented keys: [\"pattern\"]"),
+        "answers are asked for as json_schema",
     );
     let mut words = body();
     words.remove("response_format");
