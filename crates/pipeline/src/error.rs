@@ -170,24 +170,22 @@ impl PipelineError {
 
     /// Whether another try at the same piece may go well: its content was declined, or the model thought too long.
     pub(crate) fn may_pass(&self) -> bool {
-        match self {
-            Self::Call { cause, .. } => {
-                cause.is_of_this_call() && !matches!(**cause, CallError::TooLong { .. })
-            }
-            _ => false,
-        }
+        let Self::Call { cause, .. } = self else {
+            return false;
+        };
+        cause.is_of_this_call() && !matches!(**cause, CallError::TooLong { .. })
     }
 
     /// Whether the stage has waited for its provider up to the limit: then the job is not tried again by itself.
     pub(crate) fn has_waited(&self) -> bool {
-        match self {
-            Self::Call { cause, .. } => matches!(
-                &**cause,
-                CallError::Exhausted { cause, asked: None, .. }
-                    if cause.is_outage() && !matches!(cause, ProviderError::Connect { .. })
-            ),
-            _ => false,
-        }
+        let Self::Call { cause, .. } = self else {
+            return false;
+        };
+        matches!(
+            &**cause,
+            CallError::Exhausted { cause, asked: None, .. }
+                if cause.is_outage() && !matches!(cause, ProviderError::Connect { .. })
+        )
     }
 
     /// Why one piece could not be made, as a sentence for the author: without addresses and without providers' answers,
