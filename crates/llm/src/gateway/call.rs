@@ -289,7 +289,8 @@ impl Climb<'_> {
             schema: self.spec.schema.clone(),
             max_output_tokens: pick.max_output_tokens,
             sampling: self.spec.sampling,
-            idle_timeout: self.spec.idle_timeout,
+            // A connection that hangs must leave time for another try before the stage gives up.
+            idle_timeout: self.spec.idle_timeout.min(shared.retry.wait_limit / 2),
         };
         let mut failed = 0;
         loop {
