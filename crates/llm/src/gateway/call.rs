@@ -289,8 +289,8 @@ impl Climb<'_> {
             schema: self.spec.schema.clone(),
             max_output_tokens: pick.max_output_tokens,
             sampling: self.spec.sampling,
-            // A connection that hangs must leave time for another try before the stage gives up.
-            idle_timeout: self.spec.idle_timeout.min(shared.retry.wait_limit / 2),
+            // A connection that hangs must leave time for a pause and another try before the stage gives up.
+            idle_timeout: self.spec.idle_timeout.min(shared.retry.wait_limit / 3),
         };
         let mut failed = 0;
         loop {

@@ -497,8 +497,8 @@ async fn silence_of_one_try_leaves_time_for_another() {
     };
     let limit = RetryPolicy::default().wait_limit;
     check(Duration::from_mins(2), Duration::from_mins(2)).await;
-    check(limit, limit / 2).await;
-    check(limit * 4, limit / 2).await;
+    check(limit, limit / 3).await;
+    check(limit * 4, limit / 3).await;
 }
 
 #[tokio::test(start_paused = true)]
