@@ -37,6 +37,18 @@ pub enum StructuredOutput {
     None,
 }
 
+impl StructuredOutput {
+    /// What is tried with a server that refuses this one; `None` where nothing is refused any more.
+    pub const fn weaker(self) -> Option<Self> {
+        match self {
+            Self::FullJsonSchema => Some(Self::JsonSchema),
+            Self::JsonSchema => Some(Self::JsonObject),
+            Self::JsonObject => Some(Self::None),
+            Self::Grammar | Self::None => None,
+        }
+    }
+}
+
 /// Which counter tells a text's length in this model's tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

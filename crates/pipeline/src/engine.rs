@@ -386,7 +386,7 @@ pub(crate) struct Paid {
     pub(crate) tight: bool,
 }
 
-/// Attempts in a row that a round goes on after they were declined.
+/// Declined attempts of one round after which another is made; the next declined one ends the round.
 const MOST_DECLINED: u32 = 2;
 /// The temperature of a model that is asked for small pieces: measured, above it the smallest lose the thread.
 const SMALL_TEMPERATURE: f32 = 0.5;

@@ -240,15 +240,9 @@ impl Trial {
 /// What servers refuse most often, the likeliest first.
 fn guesses(capabilities: &Capabilities, body: &Map<String, Value>) -> Vec<Adjustment> {
     let mut guesses = Vec::new();
-    let mut format = body.get("response_format").map(refusal::weaker_schema);
-    while let Some(schema) = format {
-        guesses.push(Adjustment::Schema(schema));
-        format = match schema {
-            StructuredOutput::FullJsonSchema => Some(StructuredOutput::JsonSchema),
-            StructuredOutput::JsonSchema => Some(StructuredOutput::JsonObject),
-            StructuredOutput::JsonObject => Some(StructuredOutput::None),
-            StructuredOutput::Grammar | StructuredOutput::None => None,
-        };
+    if body.contains_key("response_format") {
+        let weaker = std::iter::successors(capabilities.schema.weaker(), |schema| schema.weaker());
+        guesses.extend(weaker.map(Adjustment::Schema));
     }
     for name in ["seed", "stream_options", "temperature"] {
         if body.contains_key(name) {

@@ -385,16 +385,14 @@ fn is_named(refusal: &Refusal, text: &str, name: &str) -> bool {
 
 /// The next weaker way to ask for a shape. A server that takes no bare `json_object` is asked in words at once.
 fn schema_step(format: &Value) -> Meaning {
-    Meaning::Adjust(Adjustment::Schema(weaker_schema(format)))
-}
-
-/// The way to ask for a shape that is tried where the response format `format` was refused.
-pub(super) fn weaker_schema(format: &Value) -> StructuredOutput {
-    match format["type"].as_str() {
-        Some("json_schema") if format["json_schema"]["strict"] != true => StructuredOutput::JsonSchema,
-        Some("json_schema") => StructuredOutput::JsonObject,
-        _ => StructuredOutput::None,
-    }
+    let sent = match format["type"].as_str() {
+        Some("json_schema") if format["json_schema"]["strict"] != true => StructuredOutput::FullJsonSchema,
+        Some("json_schema") => StructuredOutput::JsonSchema,
+        _ => StructuredOutput::JsonObject,
+    };
+    Meaning::Adjust(Adjustment::Schema(
+        sent.weaker().unwrap_or(StructuredOutput::None),
+    ))
 }
 
 fn window(refusal: &Refusal, text: &str) -> Option<Meaning> {
