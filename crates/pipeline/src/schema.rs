@@ -245,7 +245,8 @@ impl Pieces {
                 _ => self.phrase(12, 70),
             })
             .collect();
-        json!({ "type": "array", "prefixItems": items, "items": false, "minItems": count, "maxItems": count })
+        // Their number is said by the limits alone: llama.cpp refuses `"items": false`.
+        json!({ "type": "array", "prefixItems": items, "minItems": count, "maxItems": count })
     }
 
     /// A title that begins with what is done, at most `most` characters after it; a phrase in languages without a list of

@@ -91,6 +91,7 @@ const ALL_FORMATS: &[&str] = &["text", "json_object", "json_schema"];
 /// Keywords that strict mode refused when it was new; later models take some of them.
 const STRICT_SCHEMA: SchemaRules = SchemaRules {
     closed: Closed::WhereStrict,
+    boolean_items: true,
     refused: &[
         "allOf",
         "oneOf",
@@ -126,6 +127,7 @@ const STRICT_SCHEMA: SchemaRules = SchemaRules {
 /// What vLLM does not give to xgrammar (`has_xgrammar_unsupported_json_features`).
 const XGRAMMAR: SchemaRules = SchemaRules {
     closed: Closed::Never,
+    boolean_items: true,
     refused: &[
         "multipleOf",
         "uniqueItems",
@@ -140,6 +142,7 @@ const XGRAMMAR: SchemaRules = SchemaRules {
 /// What `response_schema` of Gemini does not know.
 const GEMINI_SCHEMA: SchemaRules = SchemaRules {
     closed: Closed::Never,
+    boolean_items: true,
     refused: &[
         "additionalProperties",
         "$ref",
@@ -158,11 +161,13 @@ const GEMINI_SCHEMA: SchemaRules = SchemaRules {
 /// What llama.cpp makes no grammar of (`json-schema-to-grammar`).
 const LLAMA_SCHEMA: SchemaRules = SchemaRules {
     closed: Closed::Never,
+    boolean_items: false,
     refused: &["not", "if", "patternProperties", "contains"],
 };
 
 const ANY_SCHEMA: SchemaRules = SchemaRules {
     closed: Closed::Never,
+    boolean_items: true,
     refused: &[],
 };
 

@@ -6,6 +6,8 @@ use serde_json::{Map, Value};
 #[derive(Debug)]
 pub(super) struct SchemaRules {
     pub(super) closed: Closed,
+    /// Whether the items of a list may be `true` or `false`.
+    pub(super) boolean_items: bool,
     /// Keywords that it refuses wherever they stand.
     pub(super) refused: &'static [&'static str],
 }
@@ -34,6 +36,8 @@ pub(super) enum SchemaProblem {
     Open,
     /// A property is not required.
     Optional(String),
+    /// The items of a list are `true` or `false`.
+    BooleanItems,
     /// A keyword that the server does not know.
     Keyword(String),
     /// Something stands beside a reference.
@@ -62,7 +66,7 @@ impl SchemaRules {
         }
         let walk = Walk {
             root: schema,
-            refused: self.refused,
+            rules: self,
             is_closed,
         };
         walk.at(schema, &mut Vec::new())
@@ -71,7 +75,7 @@ impl SchemaRules {
 
 struct Walk<'a> {
     root: &'a Value,
-    refused: &'static [&'static str],
+    rules: &'a SchemaRules,
     is_closed: bool,
 }
 
@@ -124,9 +128,12 @@ impl Walk<'_> {
     fn problem(&self, keywords: &Map<String, Value>) -> Option<SchemaProblem> {
         let refused = keywords
             .keys()
-            .find(|keyword| self.refused.contains(&keyword.as_str()));
+            .find(|keyword| self.rules.refused.contains(&keyword.as_str()));
         if let Some(keyword) = refused {
             return Some(SchemaProblem::Keyword(keyword.clone()));
+        }
+        if !self.rules.boolean_items && keywords.get("items").is_some_and(Value::is_boolean) {
+            return Some(SchemaProblem::BooleanItems);
         }
         if !self.is_closed {
             return None;

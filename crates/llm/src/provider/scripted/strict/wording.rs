@@ -191,6 +191,7 @@ fn openai_schema(name: &str, fault: &SchemaFault) -> String {
         SchemaProblem::Optional(property) => format!(
             "'required' is required to be supplied and to be an array including every key in properties. Missing '{property}'."
         ),
+        SchemaProblem::BooleanItems => "array schema items is not an object.".to_owned(),
         SchemaProblem::Keyword(keyword) => format!("'{keyword}' is not permitted."),
         SchemaProblem::BesideReference(keyword) => format!("$ref cannot have keywords {{'{keyword}'}}."),
         SchemaProblem::Dangling(reference) => {
@@ -391,6 +392,14 @@ fn llama_cpp(violation: &Violation) -> Refusal {
             ),
             "exceed_context_size_error",
             Some((*prompt, *window)),
+        ),
+        Violation::Schema { fault, .. } if fault.problem == SchemaProblem::BooleanItems => (
+            format!(
+                "Unable to generate parser for this template. Automatic parser generation failed: JSON schema error at #/{}/items: schema must be an object",
+                fault.path.join("/")
+            ),
+            "invalid_request_error",
+            None,
         ),
         Violation::Schema { fault, .. } => (
             format!(
