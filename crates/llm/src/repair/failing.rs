@@ -10,6 +10,8 @@ use super::child;
 const MOST_FAILURES: usize = 100;
 /// Longer values are cut in messages.
 const LONGEST_QUOTE_CHARS: usize = 60;
+/// Longer patterns are cut in messages: some list a hundred words, and a person and a model both see enough by then.
+const LONGEST_PATTERN_CHARS: usize = 200;
 
 /// One field that breaks the schema.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -107,7 +109,10 @@ fn rule_of(kind: &ValidationErrorKind, instance: &Value) -> Option<String> {
         ValidationErrorKind::Constant { expected_value } => {
             format!("must be {expected_value}, is {}", quoted(instance))
         }
-        ValidationErrorKind::Pattern { pattern } => format!("must match {pattern}, is {}", quoted(instance)),
+        ValidationErrorKind::Pattern { pattern } => {
+            let pattern = cut(pattern.clone(), LONGEST_PATTERN_CHARS);
+            format!("must match {pattern}, is {}", quoted(instance))
+        }
         ValidationErrorKind::Type { kind } => {
             let wanted = match kind {
                 jsonschema::error::TypeKind::Single(one) => one.to_string(),
@@ -128,8 +133,11 @@ fn rule_of(kind: &ValidationErrorKind, instance: &Value) -> Option<String> {
 }
 
 fn quoted(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(LONGEST_QUOTE_CHARS) {
+    cut(value.to_string(), LONGEST_QUOTE_CHARS)
+}
+
+fn cut(text: String, most_chars: usize) -> String {
+    match text.char_indices().nth(most_chars) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text,
     }
@@ -147,12 +155,17 @@ fn schema_at(root: &Value, path: &str) -> Option<Value> {
                 let property = schema
                     .get("properties")
                     .and_then(|properties| properties.get(&step));
-                let item = || step.parse::<usize>().ok().and_then(|_| schema.get("items"));
-                property.or_else(item)
+                property.or_else(|| item_at(schema, step.parse().ok()?))
             })
             .collect();
     }
     candidates.first().map(|schema| resolve(root, schema).clone())
+}
+
+/// The schema of an item: its own where items have a shape each.
+fn item_at(schema: &Value, index: usize) -> Option<&Value> {
+    let own = schema.get("prefixItems").and_then(|items| items.get(index));
+    own.or_else(|| schema.get("items"))
 }
 
 fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {

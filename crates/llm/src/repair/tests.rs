@@ -451,3 +451,20 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn items_with_a_shape_each_are_told_by_their_own_and_long_patterns_are_cut() {
+    let pattern = format!("^(Adding|{}) hives$", "Allowing|".repeat(100));
+    let title = json!({ "type": "string", "pattern": pattern });
+    let titles = json!({ "type": "array", "prefixItems": [{ "type": "string" }, title], "minItems": 2 });
+    let failures = failing_fields(&titles, &json!(["Bees", "Bees"])).unwrap();
+    assert_eq!(failures.len(), 1);
+    assert_eq!(failures[0].path, "/1");
+    assert_eq!(failures[0].schema, title);
+    let message = &failures[0].message;
+    assert!(
+        message.starts_with("1: must match ^(Adding|Allowing|") && message.ends_with("..., is \"Bees\""),
+        "{message}"
+    );
+    assert!(message.len() < 250, "{message}");
+}
