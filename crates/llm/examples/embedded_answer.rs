@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use llm::embedded::{EmbeddedOptions, EmbeddedProvider};
 use llm::provider::{Provider, Unobserved};
 use llm::request::{Message, OutputSchema, Request, Sampling};
+use llm::retry::DEFAULT_WAIT_LIMIT;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -84,6 +85,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 ..Sampling::default()
             },
             idle_timeout: Duration::from_mins(1),
+            wait_limit: DEFAULT_WAIT_LIMIT,
         };
         calls.spawn(async move {
             provider

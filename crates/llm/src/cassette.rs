@@ -153,6 +153,7 @@ fn file_of(folder: &Path, request: &Request) -> PathBuf {
         max_output_tokens,
         sampling,
         idle_timeout: _,
+        wait_limit: _,
     } = request;
     let decisive = serde_json::json!([model, messages, schema, max_output_tokens, sampling]);
     let hash = hex::encode(Sha256::digest(decisive.to_string().as_bytes()));

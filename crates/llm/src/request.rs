@@ -105,4 +105,7 @@ pub struct Request {
     pub sampling: Sampling,
     /// How long to wait without a byte from the provider before the call counts as timed out.
     pub idle_timeout: Duration,
+    /// How long the caller waits for this provider in all, further tries included; a provider that decides over its
+    /// own time-outs keeps them below this.
+    pub wait_limit: Duration,
 }

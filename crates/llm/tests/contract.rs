@@ -23,6 +23,7 @@ use llm::provider::scripted::{Script, Scripted, ScriptedReply};
 use llm::provider::{Provider, StreamObserver, Unobserved};
 use llm::repair::Repairer;
 use llm::request::{Message, OutputSchema, Request, Sampling};
+use llm::retry::DEFAULT_WAIT_LIMIT;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -101,6 +102,7 @@ fn request(prompt: &str) -> Request {
         max_output_tokens: 1_000,
         sampling: Sampling::default(),
         idle_timeout: Duration::from_millis(500),
+        wait_limit: DEFAULT_WAIT_LIMIT,
     }
 }
 

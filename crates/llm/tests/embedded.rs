@@ -13,6 +13,7 @@ use llm::error::ProviderError;
 use llm::provider::{Embedder, EmbeddingKind, Provider, StreamObserver, Unobserved};
 use llm::request::{Message, OutputSchema, Request, Sampling};
 use llm::response::{FinishReason, Response};
+use llm::retry::DEFAULT_WAIT_LIMIT;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -56,6 +57,7 @@ fn request(question: &str, schema: Option<Value>, tokens: u32, temperature: f32)
             ..Sampling::default()
         },
         idle_timeout: Duration::from_mins(1),
+        wait_limit: DEFAULT_WAIT_LIMIT,
     }
 }
 

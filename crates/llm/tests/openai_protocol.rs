@@ -18,6 +18,7 @@ use llm::provider::openai_compatible::{Dialect, Endpoint, OpenAiCompatible};
 use llm::provider::{Embedder, EmbeddingKind, Provider, StreamObserver, Unobserved};
 use llm::request::{Message, OutputSchema, Request, Sampling};
 use llm::response::FinishReason;
+use llm::retry::DEFAULT_WAIT_LIMIT;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use wiremock::matchers::{body_partial_json, header, method, path};
@@ -57,6 +58,7 @@ fn request(model: &str) -> Request {
             seed: Some(7),
         },
         idle_timeout: Duration::from_secs(5),
+        wait_limit: DEFAULT_WAIT_LIMIT,
     }
 }
 

@@ -12,6 +12,7 @@ use llm::provider::openai_compatible::OpenAiCompatible;
 use llm::provider::{Provider, Unobserved};
 use llm::repair;
 use llm::request::{Message, OutputSchema, Request, Sampling};
+use llm::retry::DEFAULT_WAIT_LIMIT;
 use serde_json::json;
 use store::Store;
 use store::cluster::Unobserved as UnobservedStart;
@@ -158,6 +159,7 @@ pub(super) async fn probe(
             ..Sampling::default()
         },
         idle_timeout: PATIENCE,
+        wait_limit: DEFAULT_WAIT_LIMIT,
     };
     let cancel = CancellationToken::new();
     let answered = client.generate(&request, &Unobserved, &cancel).await;

@@ -228,6 +228,7 @@ mod tests {
     use llm::provider::Unobserved;
     use llm::provider::scripted::{Script, Scripted, ScriptedReply};
     use llm::request::{Message, Sampling};
+    use llm::retry::DEFAULT_WAIT_LIMIT;
     use tokio::task::JoinSet;
     use tokio::time::timeout;
 
@@ -241,6 +242,7 @@ mod tests {
             max_output_tokens: 100,
             sampling: Sampling::default(),
             idle_timeout: Duration::from_mins(1),
+            wait_limit: DEFAULT_WAIT_LIMIT,
         }
     }
 

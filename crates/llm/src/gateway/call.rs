@@ -289,8 +289,8 @@ impl Climb<'_> {
             schema: self.spec.schema.clone(),
             max_output_tokens: pick.max_output_tokens,
             sampling: self.spec.sampling,
-            // A connection that hangs must leave time for a pause and another try before the stage gives up.
-            idle_timeout: self.spec.idle_timeout.min(shared.retry.wait_limit / 3),
+            idle_timeout: self.spec.idle_timeout,
+            wait_limit: shared.retry.wait_limit,
         };
         let mut failed = 0;
         loop {

@@ -485,23 +485,6 @@ async fn wait_limit_ends_an_outage_with_its_true_cause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_of_one_try_leaves_time_for_another() {
-    let check = async |patience: Duration, expected: Duration| {
-        let set = set_up(vec![ScriptedReply::text("hello")], Vec::new());
-        let spec = CallSpec {
-            idle_timeout: patience,
-            ..spec(Work::Lesson)
-        };
-        set.call(&spec).await.unwrap();
-        assert_eq!(set.first.requests()[0].idle_timeout, expected);
-    };
-    let limit = RetryPolicy::default().wait_limit;
-    check(Duration::from_mins(2), Duration::from_mins(2)).await;
-    check(limit, limit / 3).await;
-    check(limit * 4, limit / 3).await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn wait_beyond_the_limit_is_told_at_once() {
     let endless = set_up(vec![slow_down(u64::MAX)], vec![slow_down(u64::MAX)]);
     watched(&endless, &Watched::allowing(9)).await.unwrap_err();

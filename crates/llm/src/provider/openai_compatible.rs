@@ -73,10 +73,11 @@ pub struct Endpoint {
     pub extra_headers: Vec<(String, String)>,
     /// What is special about it.
     pub dialect: Dialect,
-    /// How long it may send no byte; `None`: as long as each request says.
+    /// How long it may send no byte; `None`: as long as each request says, but a third of its wait limit at most.
     pub idle_timeout: Option<Duration>,
     /// How long it may send nothing that is written or thought, however many signs of life come; `None`:
-    /// [`DEFAULT_CONTENT_TIMEOUT`], or as long as each request allows silence if that is longer.
+    /// [`DEFAULT_CONTENT_TIMEOUT`], but a third of the request's wait limit at most, and never less than the silence
+    /// that is allowed.
     pub content_timeout: Option<Duration>,
 }
 
@@ -97,6 +98,9 @@ pub const DEFAULT_CONTENT_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// The longest silence before an answer that does not come as a stream: 30 000 tokens at 50 a second.
 const UNSTREAMED_ANSWER_TIMEOUT: Duration = Duration::from_mins(10);
+
+/// A connection that hangs must leave time for a pause and for another try before the wait limit is reached.
+const SHARES_OF_THE_WAIT_LIMIT: u32 = 3;
 
 /// Keys of providers are longer; "x", "none" or "ollama" are written where a program insists on one.
 const SHORTEST_KEY_BYTES: usize = 8;
@@ -145,9 +149,16 @@ impl Endpoint {
         format!("{}{}", self.host(), self.base_url.path().trim_end_matches('/'))
     }
 
-    fn patience(&self, request: &Request) -> Patience {
-        let idle = self.idle_timeout.unwrap_or(request.idle_timeout);
-        let content = self.content_timeout.unwrap_or(DEFAULT_CONTENT_TIMEOUT.max(idle));
+    fn patience(&self, request: &Request, is_streamed: bool) -> Patience {
+        let share = request.wait_limit / SHARES_OF_THE_WAIT_LIMIT;
+        let mut idle = self.idle_timeout.unwrap_or(request.idle_timeout.min(share));
+        if !is_streamed {
+            // Nothing comes before the whole answer does.
+            idle = idle.max(UNSTREAMED_ANSWER_TIMEOUT.min(request.wait_limit));
+        }
+        let content = self
+            .content_timeout
+            .unwrap_or(DEFAULT_CONTENT_TIMEOUT.min(share).max(idle));
         Patience { idle, content }
     }
 
@@ -260,11 +271,7 @@ impl OpenAiCompatible {
         observer: &dyn StreamObserver,
     ) -> Result<Response, Attempt> {
         let started = Instant::now();
-        let mut patience = self.endpoint.patience(request);
-        if !asked.body.contains_key("stream") {
-            // Nothing comes before the whole answer does.
-            patience.idle = patience.idle.max(UNSTREAMED_ANSWER_TIMEOUT);
-        }
+        let patience = self.endpoint.patience(request, asked.body.contains_key("stream"));
         let sending = self
             .client
             .post(self.endpoint.url("chat/completions")?)
@@ -383,5 +390,48 @@ impl Provider for OpenAiCompatible {
             }
             return outcome;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Sampling;
+
+    #[test]
+    fn patience_stays_below_the_wait_limit_unless_the_endpoint_says_otherwise() {
+        let secs = Duration::from_secs;
+        let check = |(idle, limit): (u64, u64),
+                     own: (Option<u64>, Option<u64>),
+                     is_streamed: bool,
+                     expected: (u64, u64)| {
+            let mut endpoint = Endpoint::new("p", "http://h/v1".parse().unwrap(), None);
+            endpoint.idle_timeout = own.0.map(secs);
+            endpoint.content_timeout = own.1.map(secs);
+            let request = Request {
+                model: "m".to_owned(),
+                messages: Vec::new(),
+                schema: None,
+                max_output_tokens: 1,
+                sampling: Sampling::default(),
+                idle_timeout: secs(idle),
+                wait_limit: secs(limit),
+            };
+            let patience = endpoint.patience(&request, is_streamed);
+            assert_eq!(
+                (patience.idle, patience.content),
+                (secs(expected.0), secs(expected.1))
+            );
+        };
+        let default = (90, 600);
+        check(default, (None, None), true, (90, 180));
+        check(default, (None, None), false, (600, 600));
+        check((900, 600), (None, None), true, (200, 200));
+        check((90, 60), (None, None), true, (20, 20));
+        check((90, 60), (None, None), false, (60, 60));
+        check((90, 86_400), (None, None), false, (600, 600));
+        check((90, 60), (Some(300), None), true, (300, 300));
+        check((90, 60), (Some(300), Some(400)), true, (300, 400));
+        check((90, 60), (None, Some(400)), true, (20, 400));
     }
 }

@@ -1,10 +1,20 @@
 //! What comes is read as far as it can be.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::clock::SystemClock;
 use domain::usage::{MicroUsd, TokenUsage};
+use llm::card::Cards;
+use llm::error::ProviderError;
+use llm::provider::openai_compatible::{Endpoint, OpenAiCompatible};
+use llm::provider::{Provider, Unobserved};
+use llm::request::Request;
 use llm::response::FinishReason;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
-use crate::server::{End, Reply, Server, ask, delta, events, raw, read, stop};
+use crate::server::{End, Reply, Server, ask, delta, events, raw, read, request, stop};
 
 #[tokio::test]
 async fn answers_are_told_by_what_comes() {
@@ -207,12 +217,33 @@ async fn finished_answer_is_whole_whatever_the_connection_does() {
 }
 
 #[tokio::test]
-async fn signs_of_life_without_content_are_a_timeout() {
-    let alive = || Reply {
-        end: End::KeepAlive,
-        ..raw("200 OK\r\nContent-Type: text/event-stream", b": alive\n\n")
+async fn silence_and_signs_of_life_leave_time_for_another_try() {
+    let check = async |end: End| {
+        let events = "200 OK\r\nContent-Type: text/event-stream";
+        let reply = move || Reply {
+            end,
+            ..raw(events, b"")
+        };
+        let server = Server::start(move |_, _| reply()).await;
+        let endpoint = Endpoint::new("p", server.url.parse().unwrap(), None);
+        let client = OpenAiCompatible::new(endpoint, &Cards::default(), Arc::new(SystemClock)).unwrap();
+        let impatient = Request {
+            wait_limit: Duration::from_millis(600),
+            ..request()
+        };
+        let error = client
+            .generate(&impatient, &Unobserved, &CancellationToken::new())
+            .await
+            .unwrap_err()
+            .error;
+        assert!(
+            matches!(error, ProviderError::Timeout { after } if after == impatient.wait_limit / 3),
+            "{error}"
+        );
     };
-    assert_eq!(read(alive).await, Err("timeout"));
+    check(End::Hang).await;
+    check(End::KeepAlive(b": alive\n\n")).await;
+    check(End::KeepAlive(b"\n")).await;
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use llm::provider::openai_compatible::{Endpoint, OpenAiCompatible};
 use llm::provider::{Provider, Unobserved};
 use llm::request::{Message, OutputSchema, Request, Sampling};
 use llm::response::Response;
+use llm::retry::DEFAULT_WAIT_LIMIT;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -30,8 +31,8 @@ pub(crate) enum End {
     Close,
     /// The connection stays open and silent.
     Hang,
-    /// The connection stays open, and signs of life come for ever.
-    KeepAlive,
+    /// The connection stays open, and this comes for ever.
+    KeepAlive(&'static [u8]),
 }
 
 pub(crate) fn raw(head: &str, body: &[u8]) -> Reply {
@@ -134,8 +135,8 @@ async fn serve(mut socket: TcpStream, seen: Arc<Mutex<Vec<Value>>>, behaviour: B
     match reply.end {
         End::Close => {}
         End::Hang => std::future::pending().await,
-        End::KeepAlive => {
-            while socket.write_all(b": alive\n\n").await.is_ok() {
+        End::KeepAlive(sign) => {
+            while socket.write_all(sign).await.is_ok() {
                 tokio::task::yield_now().await;
             }
         }
@@ -156,6 +157,7 @@ pub(crate) fn request() -> Request {
             ..Sampling::default()
         },
         idle_timeout: Duration::from_secs(5),
+        wait_limit: DEFAULT_WAIT_LIMIT,
     }
 }
 

@@ -7,6 +7,7 @@ use domain::structure::Section;
 use llm::provider::scripted::answers::schema_answers;
 use llm::repair::Repairer;
 use llm::request::{Message, OutputSchema, Request, Sampling};
+use llm::retry::DEFAULT_WAIT_LIMIT;
 use serde_json::Value;
 
 use crate::cli::table::{row, table};
@@ -54,6 +55,7 @@ fn section(schema: &Value) -> Result<String, Failure> {
         max_output_tokens: u32::MAX,
         sampling: Sampling::default(),
         idle_timeout: std::time::Duration::from_secs(1),
+        wait_limit: DEFAULT_WAIT_LIMIT,
     };
     Ok(
         schema_answers(1, domain::language::Language::English)(&request, 0)

@@ -130,6 +130,7 @@ mod tests {
 
     use super::*;
     use crate::request::Sampling;
+    use crate::retry::DEFAULT_WAIT_LIMIT;
 
     fn request(messages: Vec<Message>) -> Request {
         Request {
@@ -145,6 +146,7 @@ mod tests {
                 ..Sampling::default()
             },
             idle_timeout: Duration::from_secs(1),
+            wait_limit: DEFAULT_WAIT_LIMIT,
         }
     }
 

@@ -47,15 +47,21 @@ pub(super) async fn read(
     patience: Patience,
 ) -> Result<Answer, FailedAttempt> {
     let mut bytes = Box::pin(bytes_without_silence(response, patience.idle));
+    let content_until = Instant::now() + patience.content;
     // The first thing that is no white space tells what it is.
     let mut head = Vec::new();
     let kind = loop {
         if let Some(kind) = Kind::of(&head) {
             break kind;
         }
-        match bytes.next().await {
-            Some(piece) => head.extend_from_slice(&piece?),
-            None => return Err(ProviderError::Empty.into()),
+        match timeout_at(content_until, bytes.next()).await {
+            Ok(Some(piece)) => head.extend_from_slice(&piece?),
+            Ok(None) => return Err(ProviderError::Empty.into()),
+            // White space alone keeps a connection alive.
+            Err(_) => {
+                let after = patience.content;
+                return Err(ProviderError::Timeout { after }.into());
+            }
         }
     };
     let start = head.len() - without_bom(&head).len();

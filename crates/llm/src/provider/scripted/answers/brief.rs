@@ -111,6 +111,7 @@ mod tests {
 
     use super::*;
     use crate::request::{Message, Sampling};
+    use crate::retry::DEFAULT_WAIT_LIMIT;
 
     #[test]
     fn lesson_follows_its_brief() {
@@ -123,6 +124,7 @@ mod tests {
             max_output_tokens: 1,
             sampling: Sampling::default(),
             idle_timeout: Duration::from_secs(1),
+            wait_limit: DEFAULT_WAIT_LIMIT,
         };
         let mut value = json!({
             "blocks": [{"title": "a", "body": "One."}, {"title": "b", "body": "Two."}],

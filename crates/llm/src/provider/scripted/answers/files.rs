@@ -194,6 +194,7 @@ mod tests {
 
     use super::*;
     use crate::request::{Message, OutputSchema, Sampling};
+    use crate::retry::DEFAULT_WAIT_LIMIT;
 
     fn asking(name: &str, fields: &[&str], prompt: &str) -> Request {
         let properties: Map<String, Value> = fields
@@ -210,6 +211,7 @@ mod tests {
             max_output_tokens: 1,
             sampling: Sampling::default(),
             idle_timeout: Duration::from_secs(1),
+            wait_limit: DEFAULT_WAIT_LIMIT,
         }
     }
 

@@ -232,6 +232,7 @@ mod tests {
 
     use super::*;
     use crate::request::{Message, OutputSchema, Sampling};
+    use crate::retry::DEFAULT_WAIT_LIMIT;
 
     fn request(question: &str, schema: Value) -> Request {
         Request {
@@ -244,6 +245,7 @@ mod tests {
             max_output_tokens: 1,
             sampling: Sampling::default(),
             idle_timeout: Duration::from_secs(1),
+            wait_limit: DEFAULT_WAIT_LIMIT,
         }
     }
 

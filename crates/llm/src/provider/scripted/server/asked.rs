@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::request::{Message, OutputSchema, Request, Role, Sampling};
+use crate::retry::DEFAULT_WAIT_LIMIT;
 
 /// A script that wants to hang does so for longer than any client waits.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -51,6 +52,7 @@ impl Asked {
                 ..default
             },
             idle_timeout: PATIENCE,
+            wait_limit: DEFAULT_WAIT_LIMIT,
         }
     }
 }
