@@ -1,5 +1,5 @@
-//! The inputs of a published suite, beside what two widely used libraries make of them. Ours may refuse more; it
-//! must not hold a text or number that the input does not have.
+//! The inputs of two published suites, beside what two widely used libraries make of them. Ours may refuse more, a text or a
+//! number without an object around it above all; it must not hold a text or number that the input does not have.
 
 use llm::repair::Repairer;
 use serde::Deserialize;
@@ -39,6 +39,8 @@ fn stands_in(text: &str, value: &Value) -> bool {
             let bare = |text: &str| -> String {
                 text.replace("\\n", "\n")
                     .replace("\\t", "\t")
+                    .replace("\\r", "\r")
+                    .replace("\\f", "\u{c}")
                     .chars()
                     .filter(|letter| !matches!(letter, '\\' | '"' | '+' | ' ' | '\n'))
                     .collect()
@@ -76,7 +78,7 @@ fn is_same(ours: &Value, theirs: &Value) -> bool {
 }
 
 #[test]
-fn inputs_of_a_published_suite_are_never_altered_silently() {
+fn inputs_of_published_suites_are_never_altered_silently() {
     let cases: Vec<Case> =
         serde_json::from_str(include_str!("repair_corpus/suites.json")).expect("the file is a list of cases");
     let repairer = Repairer::new(&json!({})).expect("the schema is one");
@@ -117,5 +119,5 @@ fn inputs_of_a_published_suite_are_never_altered_silently() {
         altered.len()
     );
     assert_eq!(altered, Vec::<String>::new());
-    assert!(counts.right >= 116 && counts.other <= 8, "{counts:?}");
+    assert!(counts.right >= 379 && counts.other <= 19, "{counts:?}");
 }
