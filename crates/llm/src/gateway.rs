@@ -141,7 +141,8 @@ pub trait CallLog: Send + Sync {
     /// An attempt has ended.
     async fn on_attempt(&self, record: AttemptRecord);
 
-    /// Whether a further attempt may be made: a failed one may have used the budget up.
+    /// Whether an attempt may be made: others may have used the budget up while the call waited. Asked before each one,
+    /// and again twice a minute while the call waits.
     fn may_go_on(&self) -> bool {
         true
     }
@@ -184,7 +185,7 @@ pub enum CallError {
         work: Work,
         /// Transport attempts made.
         attempts: u32,
-        /// Time since the call began.
+        /// How long nothing came: pauses, and attempts that brought no text.
         waited: Duration,
         /// The wait that the provider asked for and that was longer than the limit.
         asked: Option<Duration>,
@@ -204,14 +205,11 @@ pub enum CallError {
         /// The largest window tried.
         window: u32,
     },
-    /// The caller's log said that no further attempt may be made, after `attempts` that failed.
+    /// The caller's log said that no further attempt may be made.
     #[error("no further attempt may be made")]
     Stopped {
-        /// Transport attempts made.
+        /// Transport attempts made, all of which failed.
         attempts: u32,
-        /// The last failure.
-        #[source]
-        cause: ProviderError,
     },
     /// Somebody asked to stop.
     #[error("cancelled")]

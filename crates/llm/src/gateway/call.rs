@@ -44,7 +44,9 @@ pub(super) struct Climb<'a> {
     pub(super) cancel: &'a CancellationToken,
     pub(super) log: &'a dyn CallLog,
     pub(super) attempts: u32,
-    pub(super) began: Instant,
+    /// How long nothing has come: pauses, and attempts that brought no text. Neither the wait for other calls of ours nor
+    /// an answer that is being written counts: a busy local server is not away.
+    pub(super) waited: Duration,
 }
 
 impl Models {
@@ -84,7 +86,7 @@ impl Models {
             cancel,
             log,
             attempts: 0,
-            began: Instant::now(),
+            waited: Duration::ZERO,
         }
         .until_answered(first_reason)
         .await
@@ -167,10 +169,7 @@ impl Climb<'_> {
                 let error = match self.on_one_model(&pick, round).await {
                     Ok(outcome) => return Ok(outcome),
                     Err(Stop::Cancelled) => return Err(CallError::Cancelled),
-                    Err(Stop::Forbidden(cause)) => {
-                        let attempts = self.attempts;
-                        return Err(CallError::Stopped { attempts, cause });
-                    }
+                    Err(Stop::Forbidden) => return Err(self.stopped()),
                     Err(Stop::Failed(error)) => error,
                 };
                 if let ProviderError::TooLong { window, .. } = &error {
@@ -202,7 +201,7 @@ impl Climb<'_> {
                 CallError::Exhausted {
                     work: self.work,
                     attempts: self.attempts,
-                    waited: self.began.elapsed(),
+                    waited: self.waited,
                     asked: None,
                     cause,
                 }
@@ -299,7 +298,10 @@ impl Climb<'_> {
                 () = self.cancel.cancelled() => return Err(Stop::Cancelled),
                 permit = pick.lane.installed.limiter.acquire() => permit,
             };
-            // Asked after the wait for the permit: the breaker may have opened meanwhile.
+            // Asked after the wait for the permit: the budget may be used up meanwhile, and the breaker open.
+            if !self.log.may_go_on() {
+                return Err(Stop::Forbidden);
+            }
             shared.breaker.admit(&circuit)?;
             let started = Instant::now();
             let result = pick
@@ -328,6 +330,11 @@ impl Climb<'_> {
                 }
                 Err(FailedAttempt { error, .. }) => error,
             };
+            self.waited = self.waited.saturating_add(match &error {
+                ProviderError::Timeout { after } => *after,
+                ProviderError::BrokenStream { .. } => Duration::ZERO,
+                _ => started.elapsed(),
+            });
             if !error.is_transient() {
                 return Err(error.into());
             }
@@ -343,9 +350,6 @@ impl Climb<'_> {
                 }
                 _ => drop(permit),
             }
-            if !self.log.may_go_on() {
-                return Err(Stop::Forbidden(error));
-            }
             failed += 1;
             let is_last = round > 0 && error.is_outage();
             // The permit is given back by now: others may call while this one waits.
@@ -360,6 +364,12 @@ impl Climb<'_> {
                 "trying again"
             );
             self.pause(wait, pick.lane, &error).await?;
+        }
+    }
+
+    pub(super) const fn stopped(&self) -> CallError {
+        CallError::Stopped {
+            attempts: self.attempts,
         }
     }
 
@@ -396,7 +406,7 @@ impl Climb<'_> {
 pub(super) enum Stop {
     Cancelled,
     /// The caller's log allows no further attempt.
-    Forbidden(ProviderError),
+    Forbidden,
     Failed(ProviderError),
 }
 

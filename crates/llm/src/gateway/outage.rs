@@ -28,13 +28,14 @@ impl Climb<'_> {
                 Err(CallError::Exhausted { cause, .. }) => cause,
                 ended => return ended,
             };
-            let lane = &self.models.lanes(self.work).at(self.spec.escalation);
-            let pause = self.models.stage_pause(round, error.retry_after());
-            if !self.models.shared.is_waited_for(lane, &error) || !self.has_time_for(pause, &error) {
+            let models = self.models;
+            let lane = models.lanes(self.work).at(self.spec.escalation);
+            let pause = models.stage_pause(round, error.retry_after());
+            if !models.shared.is_waited_for(lane, &error) || !self.has_time_for(pause, &error) {
                 return Err(CallError::Exhausted {
                     work: self.work,
                     attempts: self.attempts,
-                    waited: self.began.elapsed(),
+                    waited: self.waited,
                     asked: error
                         .true_cause()
                         .retry_after()
@@ -44,32 +45,47 @@ impl Climb<'_> {
             }
             match self.pause(pause, lane, &error).await {
                 Ok(()) => round += 1,
-                Err(_) => return Err(CallError::Cancelled),
+                Err(Stop::Forbidden) => return Err(self.stopped()),
+                Err(Stop::Cancelled | Stop::Failed(_)) => return Err(CallError::Cancelled),
             }
         }
     }
 
-    /// Whether the wait limit leaves so much time, and time for an attempt that is as silent as the last one.
+    /// Whether the wait limit leaves so much time, and time for an attempt that is as silent as the last one. Where an
+    /// endpoint may be silent for longer than that, the first silence is forgiven: nobody fails after one try.
     pub(super) fn has_time_for(&self, wait: Duration, last: &ProviderError) -> bool {
-        let silence = match last.true_cause() {
-            ProviderError::Timeout { after } => *after,
-            _ => Duration::ZERO,
+        let (before, silence) = match last.true_cause() {
+            ProviderError::Timeout { after } if self.attempts <= 1 => {
+                (self.waited.saturating_sub(*after), Duration::ZERO)
+            }
+            ProviderError::Timeout { after } => (self.waited, *after),
+            _ => (self.waited, Duration::ZERO),
         };
         // A provider may ask for any time at all: a sum that overflows is too long, not a crash.
-        let needed = self.began.elapsed().saturating_add(wait).saturating_add(silence);
+        let needed = before.saturating_add(wait).saturating_add(silence);
         needed <= self.models.shared.retry.wait_limit
     }
 
     /// Waits, and tells of it if it is long.
     ///
     /// # Errors
-    /// [`Stop::Cancelled`] at once when the call is cancelled.
-    pub(super) async fn pause(&self, wait: Duration, lane: &Lane, cause: &ProviderError) -> Result<(), Stop> {
+    /// [`Stop::Cancelled`] at once when the call is cancelled; [`Stop::Forbidden`] within half a minute when no further
+    /// attempt may be made.
+    pub(super) async fn pause(
+        &mut self,
+        wait: Duration,
+        lane: &Lane,
+        cause: &ProviderError,
+    ) -> Result<(), Stop> {
+        self.waited = self.waited.saturating_add(wait);
         let until = Instant::now() + wait;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(());
+            }
+            if !self.log.may_go_on() {
+                return Err(Stop::Forbidden);
             }
             if wait >= TOLD_FROM {
                 self.log.on_wait(&Waiting {

@@ -11,6 +11,8 @@ use crate::provider::scripted::{Scripted, ScriptedReply, WordEmbedder};
 use crate::provider::{EmbeddingKind, Unobserved};
 use crate::route::Route;
 
+mod waiting;
+
 #[derive(Default)]
 struct Recorded(Mutex<Vec<AttemptRecord>>);
 
