@@ -163,6 +163,18 @@ impl Adjustment {
         }
         *capabilities != before
     }
+
+    /// Whether another call has learnt more already.
+    fn is_outdone_by(&self, known: &Capabilities) -> bool {
+        match self {
+            Self::Schema(schema) => std::iter::successors(schema.weaker(), |schema| schema.weaker())
+                .any(|weaker| weaker == known.schema),
+            Self::ThinkingRoom(tokens) => *tokens < known.thinking_tokens,
+            Self::FoldSystem | Self::Limit(_) | Self::LeaveOut(_) | Self::MaxOutput(_) | Self::Window(_) => {
+                false
+            }
+        }
+    }
 }
 
 impl fmt::Display for Adjustment {
@@ -226,16 +238,25 @@ impl CapabilityBook {
         pages.known.get(&key).cloned()
     }
 
-    /// Remembers how a model was asked with success after `changes`.
+    /// Remembers how a model was asked with success after `changes`. Where other calls have learnt something meanwhile, the
+    /// changes are added to that.
     pub fn learn(&self, provider: &str, model: &str, capabilities: &Capabilities, changes: &[Adjustment]) {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (provider.to_owned(), model.to_owned());
-        // Several calls may have been refused at once and have learnt the same.
-        if pages.known.get(&key) == Some(capabilities) {
+        let Some(known) = pages.known.get_mut(&key) else {
+            pages.known.insert(key.clone(), capabilities.clone());
+            pages.news.entry(key).or_default().extend_from_slice(changes);
             return;
+        };
+        let news: Vec<Adjustment> = changes
+            .iter()
+            .filter(|change| !change.is_outdone_by(known) && change.apply(known))
+            .cloned()
+            .collect();
+        // Several calls may have been refused at once and have learnt the same.
+        if !news.is_empty() {
+            pages.news.entry(key).or_default().extend(news);
         }
-        pages.known.insert(key.clone(), capabilities.clone());
-        pages.news.entry(key).or_default().extend_from_slice(changes);
     }
 
     /// Takes over what other processes have learnt of models at the same addresses. What was learnt here stays.
@@ -303,6 +324,36 @@ mod tests {
             "what is known stays"
         );
         assert_eq!(book.take_news(), []);
+    }
+
+    #[test]
+    fn what_several_calls_learn_comes_together() {
+        let book = CapabilityBook::default();
+        book.register("p", "a");
+        let learn = |changes: &[Adjustment]| {
+            // Each has begun before the others had learnt anything.
+            let mut capabilities = Capabilities::default();
+            for change in changes {
+                change.apply(&mut capabilities);
+            }
+            book.learn("p", "m", &capabilities, changes);
+        };
+        learn(&[Adjustment::ThinkingRoom(8192)]);
+        learn(&[Adjustment::Schema(StructuredOutput::None), Adjustment::Window(4096)]);
+        learn(&[
+            Adjustment::Schema(StructuredOutput::JsonObject),
+            Adjustment::ThinkingRoom(500),
+            Adjustment::FoldSystem,
+        ]);
+        let expected = Capabilities {
+            schema: StructuredOutput::None,
+            context_window: Some(4096),
+            thinking_tokens: 8192,
+            folds_system: true,
+            ..Capabilities::default()
+        };
+        assert_eq!(book.find("p", "m"), Some(expected));
+        assert_eq!(book.take_news()[0].changes.len(), 4);
     }
 
     #[test]

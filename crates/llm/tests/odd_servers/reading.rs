@@ -218,11 +218,11 @@ async fn finished_answer_is_whole_whatever_the_connection_does() {
 
 #[tokio::test]
 async fn silence_and_signs_of_life_leave_time_for_another_try() {
-    let check = async |end: End| {
+    let check = async |begin: &'static [u8], end: End| {
         let events = "200 OK\r\nContent-Type: text/event-stream";
         let reply = move || Reply {
             end,
-            ..raw(events, b"")
+            ..raw(events, begin)
         };
         let server = Server::start(move |_, _| reply()).await;
         let endpoint = Endpoint::new("p", server.url.parse().unwrap(), None);
@@ -241,9 +241,32 @@ async fn silence_and_signs_of_life_leave_time_for_another_try() {
             "{error}"
         );
     };
-    check(End::Hang).await;
-    check(End::KeepAlive(b": alive\n\n")).await;
-    check(End::KeepAlive(b"\n")).await;
+    check(b"", End::Hang).await;
+    check(b"", End::KeepAlive(b": alive\n\n")).await;
+    check(b"", End::KeepAlive(b"\n")).await;
+    check(b"{", End::KeepAlive(b"\n")).await;
+}
+
+#[tokio::test]
+async fn end_is_what_the_server_says_of_the_end() {
+    let chunk = |content: &str, finish: &str| json!({ "choices": [{ "delta": { "content": content }, "finish_reason": finish }] });
+    let check = async |chunks: Vec<Value>, end: End, expected: Result<&str, &str>| {
+        let body: String = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+        let reply = move || Reply {
+            end,
+            ..raw("200 OK\r\nContent-Type: text/event-stream", body.as_bytes())
+        };
+        let shown = format!("{chunks:?}");
+        assert_eq!(read(reply).await, expected.map(str::to_owned), "{shown}");
+    };
+    let words = |word: &str| vec![chunk("Hel", word), chunk("lo", word)];
+    // A word in every chunk says nothing of the end.
+    check(words("null"), End::Close, Err("broken_stream")).await;
+    check(words("running"), End::Close, Err("broken_stream")).await;
+    let ended = [words("running"), vec![chunk("", "enough")]].concat();
+    check(ended.clone(), End::Close, Ok("Hello")).await;
+    // Signs of life after the end hold nobody up.
+    check(ended, End::KeepAlive(b"data: {\"choices\": []}\n\n"), Ok("Hello")).await;
 }
 
 #[tokio::test]

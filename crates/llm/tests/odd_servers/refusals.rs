@@ -134,17 +134,61 @@ async fn small_pieces_are_asked_for_with_their_patterns_until_these_are_refused(
     };
     check("no", |_| false, &[("json_schema", false, true)]).await;
     let has_pattern = |body: &Value| body["response_format"].to_string().contains("pattern");
-    for message in [
+    let (full, strict) = (("json_schema", false, true), ("json_schema", true, false));
+    check(
         "The provided JSON schema contains features not supported: pattern",
-        "Bad request",
-    ] {
-        check(
-            message,
-            has_pattern,
-            &[("json_schema", false, true), ("json_schema", true, false)],
-        )
+        has_pattern,
+        &[full, strict],
+    )
+    .await;
+    check("Bad request", has_pattern, &[full, full, strict]).await;
+}
+
+#[tokio::test]
+async fn refusal_without_a_reason_that_passes_teaches_nothing() {
+    let server = Server::start(|_, number| {
+        if number == 1 {
+            refused(400, "Provider returned error")
+        } else {
+            events(&[delta(&json!("{}")), stop()])
+        }
+    })
+    .await;
+    let book = Arc::new(CapabilityBook::default());
+    let client = server.client().learning_in(Arc::clone(&book));
+    ask(&client).await.unwrap();
+    let bodies = server.bodies();
+    assert_eq!(bodies.len(), 2);
+    assert_eq!(bodies[0], bodies[1]);
+    assert_eq!(book.take_news(), []);
+}
+
+#[tokio::test]
+async fn refusal_inside_an_answer_is_negotiated_where_nothing_came_before_it() {
+    let error = json!({ "error": { "code": 400, "type": "BadRequestError",
+        "message": "The provided JSON schema contains features not supported by xgrammar." } });
+    let check = async |before: Vec<Value>, expected: Result<(), &str>, requests: usize| {
+        let error = error.clone();
+        let server = Server::start(move |body, _| {
+            if body["response_format"]["type"] == "json_schema" {
+                events(&[before.clone(), vec![error.clone()]].concat())
+            } else {
+                events(&[delta(&json!("{}")), stop()])
+            }
+        })
         .await;
-    }
+        let outcome = ask(&server.client()).await;
+        assert_eq!(
+            outcome.map(|_| ()).map_err(|failed| failed.error.code()),
+            expected
+        );
+        assert_eq!(server.bodies().len(), requests);
+    };
+    check(vec![], Ok(()), 2).await;
+    // What was billed or written is no refusal any more.
+    check(vec![delta(&json!("{"))], Err("rejected"), 1).await;
+    let billed = json!({ "choices": [], "usage": { "prompt_tokens": 9, "completion_tokens": 0 } });
+    check(vec![billed], Err("rejected"), 1).await;
 }
 
 #[tokio::test]

@@ -137,7 +137,8 @@ async fn serve(mut socket: TcpStream, seen: Arc<Mutex<Vec<Value>>>, behaviour: B
         End::Hang => std::future::pending().await,
         End::KeepAlive(sign) => {
             while socket.write_all(sign).await.is_ok() {
-                tokio::task::yield_now().await;
+                // Without a pace it would be a flood, which is another fault.
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::usage::{MicroUsd, TokenUsage};
 use serde_json::Value;
 
-use super::refusal::{self, Refusal};
+use super::refusal::Refusal;
 use super::{Endpoint, failure};
 use crate::budget::{O200k, TokenCounter, count_prompt};
 use crate::error::{FailedAttempt, ProviderError, Spent};
@@ -23,6 +23,8 @@ pub(super) struct Answer {
     arguments: String,
     declined: String,
     finish: Option<Finish>,
+    /// The last word on its end can be believed.
+    is_ended: bool,
     usage: Option<Usage>,
     model: Option<String>,
     upstream: Option<String>,
@@ -139,18 +141,23 @@ impl Answer {
     /// Takes in one chunk and returns the text that is new.
     ///
     /// # Errors
-    /// The failure that the chunk tells of, with what was used until then.
-    pub(super) fn take(
-        &mut self,
-        chunk: &Value,
-        request: &Request,
-        endpoint: &Endpoint,
-    ) -> Result<String, ProviderError> {
+    /// The refusal that stands in the chunk: some servers begin an answer before they look at the question.
+    pub(super) fn take(&mut self, chunk: &Value, endpoint: &Endpoint) -> Result<String, Refusal> {
+        let before = self.size();
+        let new_text = self.take_in(chunk, endpoint)?;
+        if let Some(Finish::Reason(reason)) = self.finish {
+            // Some servers write a word of their own into every chunk: it is an end where nothing is written with it.
+            self.is_ended = reason != FinishReason::Other || (self.size() == before && before > 0);
+        }
+        Ok(new_text)
+    }
+
+    fn take_in(&mut self, chunk: &Value, endpoint: &Endpoint) -> Result<String, Refusal> {
         if let Some(usage) = chunk.get("usage").and_then(Usage::of) {
             self.usage = Some(usage);
         }
         if let Some(error) = error_in(chunk, endpoint) {
-            return Err(refusal::failure(&error, &request.model, &endpoint.host()));
+            return Err(error);
         }
         let word = |key: &str| {
             chunk
@@ -169,13 +176,12 @@ impl Answer {
             return Ok(String::new());
         };
         if let Some(error) = choice.get("error").filter(|error| !failure::is_nothing(error)) {
-            let error = failure::of_error_object(error, |text| endpoint.redacted(text));
-            return Err(refusal::failure(&error, &request.model, &endpoint.host()));
+            return Err(failure::of_error_object(error, |text| endpoint.redacted(text)));
         }
         if let Some(word) = choice
             .get("finish_reason")
             .and_then(Value::as_str)
-            .filter(|word| !word.is_empty())
+            .filter(|word| !matches!(*word, "" | "null" | "none" | "None"))
         {
             self.finish = Some(Finish::of(word));
         }
@@ -220,7 +226,7 @@ impl Answer {
 
     /// Whether the model said that it was done; the server may only tell what it cost after that.
     pub(super) const fn is_finished(&self) -> bool {
-        matches!(self.finish, Some(Finish::Reason(_)))
+        self.is_ended
     }
 
     /// What the server says was used; `None` while it has said nothing.

@@ -26,7 +26,8 @@ pub(super) struct Asked {
     pub(super) answer_tokens: u32,
 }
 
-/// What is tried after a refusal that nobody understands: one thing at a time, then all together.
+/// What is tried after a refusal that nobody understands: the same once more, since it may have been a hiccup that says
+/// nothing of the model; then one thing at a time, then all together.
 #[derive(Debug)]
 struct Trial {
     /// What the model was asked with before.
@@ -199,11 +200,14 @@ impl Negotiation {
     }
 
     fn try_something(&mut self, body: &Map<String, Value>) -> bool {
-        let trial = self.trial.get_or_insert_with(|| Trial {
-            base: self.capabilities.clone(),
-            changes: guesses(&self.capabilities, body),
-            at: 0,
-        });
+        let Some(trial) = &mut self.trial else {
+            self.trial = Some(Trial {
+                base: self.capabilities.clone(),
+                changes: guesses(&self.capabilities, body),
+                at: 0,
+            });
+            return true;
+        };
         let mut capabilities = trial.base.clone();
         let next = trial.tried_next();
         if next.is_empty() {

@@ -8,9 +8,10 @@ use futures::{Stream, StreamExt, stream};
 use serde_json::Value;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Endpoint;
 use super::answer::Answer;
 use super::failure::sentence_of_page;
+use super::refusal::{self, Refusal};
+use super::{Attempt, Endpoint};
 use crate::budget::{O200k, TokenCounter};
 use crate::error::{FailedAttempt, ProviderError};
 use crate::provider::StreamObserver;
@@ -38,14 +39,14 @@ type Bytes = Result<Vec<u8>, ProviderError>;
 /// Reads a response whose status was good.
 ///
 /// # Errors
-/// What went wrong, with what the server says was used.
+/// A refusal that came in place of an answer; else what went wrong, with what the server says was used.
 pub(super) async fn read(
     response: reqwest::Response,
     request: &Request,
     observer: &dyn StreamObserver,
     endpoint: &Endpoint,
     patience: Patience,
-) -> Result<Answer, FailedAttempt> {
+) -> Result<Answer, Attempt> {
     let mut bytes = Box::pin(bytes_without_silence(response, patience.idle));
     let content_until = Instant::now() + patience.content;
     // The first thing that is no white space tells what it is.
@@ -53,6 +54,9 @@ pub(super) async fn read(
     let kind = loop {
         if let Some(kind) = Kind::of(&head) {
             break kind;
+        }
+        if head.len() > LONGEST_BODY_BYTES {
+            return Err(too_long().into());
         }
         match timeout_at(content_until, bytes.next()).await {
             Ok(Some(piece)) => head.extend_from_slice(&piece?),
@@ -69,7 +73,7 @@ pub(super) async fn read(
     match kind {
         Kind::Events => read_events(rest, request, observer, endpoint, patience).await,
         Kind::Json | Kind::Page => {
-            let body = collected(rest).await?;
+            let body = collected(rest, patience.content).await?;
             read_whole(&body, request, observer, endpoint)
         }
     }
@@ -110,13 +114,31 @@ pub(super) async fn read_body(
     response: reqwest::Response,
     idle_timeout: Duration,
 ) -> Result<String, ProviderError> {
-    collected(Box::pin(bytes_without_silence(response, idle_timeout))).await
+    collected(
+        Box::pin(bytes_without_silence(response, idle_timeout)),
+        idle_timeout,
+    )
+    .await
 }
 
-async fn collected(mut bytes: impl Stream<Item = Bytes> + Unpin) -> Result<String, ProviderError> {
+/// The whole of a body; an error once nothing but white space has come for `content_timeout`.
+async fn collected(
+    mut bytes: impl Stream<Item = Bytes> + Unpin,
+    content_timeout: Duration,
+) -> Result<String, ProviderError> {
     let mut body = Vec::new();
-    while let Some(piece) = bytes.next().await {
-        body.extend_from_slice(&piece?);
+    let mut content_until = Instant::now() + content_timeout;
+    loop {
+        let piece = timeout_at(content_until, bytes.next())
+            .await
+            .map_err(|_| ProviderError::Timeout {
+                after: content_timeout,
+            })?;
+        let Some(piece) = piece.transpose()? else { break };
+        if piece.iter().any(|byte| !byte.is_ascii_whitespace()) {
+            content_until = Instant::now() + content_timeout;
+        }
+        body.extend_from_slice(&piece);
         if body.len() > LONGEST_BODY_BYTES {
             return Err(too_long());
         }
@@ -135,8 +157,9 @@ fn read_whole(
     request: &Request,
     observer: &dyn StreamObserver,
     endpoint: &Endpoint,
-) -> Result<Answer, FailedAttempt> {
+) -> Result<Answer, Attempt> {
     let mut answer = Answer::default();
+    let mut output_tokens = 0_u64;
     // One value, or a line for each chunk.
     let values: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(body).into_iter().collect();
     let values = values.map_err(|_| foreign(body, endpoint))?;
@@ -145,10 +168,11 @@ fn read_whole(
     }
     for value in &values {
         let text = answer
-            .take(value, request, endpoint)
-            .map_err(|error| answer.failed(error))?;
+            .take(value, endpoint)
+            .map_err(|refusal| stopped(&answer, refusal, request, endpoint))?;
         if !text.is_empty() {
-            observer.on_delta(&text, O200k.count(&answer.text).into());
+            output_tokens += u64::from(O200k.count(&text));
+            observer.on_delta(&text, output_tokens);
         }
     }
     Ok(answer)
@@ -164,10 +188,11 @@ fn is_of_the_protocol(value: &Value) -> bool {
 fn foreign(body: &str, endpoint: &Endpoint) -> ProviderError {
     /// Enough to recognise it by.
     const SHOWN_CHARS: usize = 120;
-    let shown: String = sentence_of_page(body).chars().take(SHOWN_CHARS).collect();
+    // A key that the cut would halve could not be recognised any more.
+    let sentence = endpoint.redacted(&sentence_of_page(body));
     ProviderError::Foreign {
         address: endpoint.host(),
-        message: endpoint.redacted(&shown),
+        message: sentence.chars().take(SHOWN_CHARS).collect(),
     }
 }
 
@@ -177,15 +202,16 @@ async fn read_events(
     observer: &dyn StreamObserver,
     endpoint: &Endpoint,
     patience: Patience,
-) -> Result<Answer, FailedAttempt> {
+) -> Result<Answer, Attempt> {
     let mut answer = Answer::default();
     let mut output_tokens = 0_u64;
     let mut events = bytes.eventsource();
     let mut content_until = Instant::now() + patience.content;
+    let mut finish_until = None;
     let mut unreadable = None;
     loop {
         let deadline = if answer.is_finished() {
-            Instant::now() + FINISH_PATIENCE
+            *finish_until.get_or_insert_with(|| Instant::now() + FINISH_PATIENCE)
         } else {
             content_until
         };
@@ -197,14 +223,14 @@ async fn read_events(
                 let error = ProviderError::Timeout {
                     after: patience.content,
                 };
-                return Err(answer.failed(error));
+                return Err(answer.failed(error).into());
             }
-            Ok(Some(Err(error))) => return Err(answer.failed(broken(error))),
+            Ok(Some(Err(error))) => return Err(answer.failed(broken(error)).into()),
             Ok(None) => break,
         };
         let data = event.data.trim();
         if data == DONE {
-            return ended(answer, unreadable, endpoint);
+            return Ok(ended(answer, unreadable, endpoint)?);
         }
         if data.is_empty() {
             continue;
@@ -213,15 +239,15 @@ async fn read_events(
             // What cannot have carried a part of the text is left out; a text with a hole would pass for whole.
             if data.contains("content") && !answer.is_finished() {
                 let reason = "a part of the answer is not the protocol's JSON".to_owned();
-                return Err(answer.failed(ProviderError::BrokenStream { reason }));
+                return Err(answer.failed(ProviderError::BrokenStream { reason }).into());
             }
             unreadable.get_or_insert_with(|| data.to_owned());
             continue;
         };
         let before = answer.size();
         let text = answer
-            .take(&chunk, request, endpoint)
-            .map_err(|error| answer.failed(error))?;
+            .take(&chunk, endpoint)
+            .map_err(|refusal| stopped(&answer, refusal, request, endpoint))?;
         if answer.size() > before {
             content_until = Instant::now() + patience.content;
         }
@@ -230,7 +256,7 @@ async fn read_events(
             observer.on_delta(&text, output_tokens);
         }
         if answer.size() > LONGEST_BODY_BYTES {
-            return Err(answer.failed(too_long()));
+            return Err(answer.failed(too_long()).into());
         }
     }
     // Some servers close without [DONE]; that is an end only if the model said that it was done.
@@ -238,10 +264,19 @@ async fn read_events(
         return Ok(answer);
     }
     if answer.size() == 0 && unreadable.is_some() {
-        return ended(answer, unreadable, endpoint);
+        return Ok(ended(answer, unreadable, endpoint)?);
     }
     let reason = "the connection closed before the end".to_owned();
-    Err(answer.failed(ProviderError::BrokenStream { reason }))
+    Err(answer.failed(ProviderError::BrokenStream { reason }).into())
+}
+
+/// What a refusal inside an answer is: in its place and free of charge it can be negotiated as any other.
+fn stopped(answer: &Answer, refusal: Refusal, request: &Request, endpoint: &Endpoint) -> Attempt {
+    if answer.size() == 0 && answer.spent().is_none() {
+        return Attempt::Refused(refusal);
+    }
+    let error = refusal::failure(&refusal, &request.model, &endpoint.host());
+    Attempt::Failed(answer.failed(error))
 }
 
 /// The answer at the end of its stream; if nothing of it could be read, that is told.
