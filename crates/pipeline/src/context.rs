@@ -37,7 +37,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Paid, PaidAnswer, Question, Verdict};
+use crate::engine::{Declined, Kept, Paid, Question, Verdict};
 use crate::error::PipelineError;
 use crate::event::{Event, Observer};
 use crate::fallback;
@@ -264,12 +264,12 @@ impl Run {
         serde_json::from_value(answer.value).map_err(|cause| PipelineError::Shape { what, cause })
     }
 
-    /// An answer that was paid for before.
-    pub(crate) async fn find_answer(
+    /// What came of a call that was made before.
+    pub(crate) async fn find_kept(
         &self,
         question: &Question<'_>,
         hash: &str,
-    ) -> Result<Option<PaidAnswer>, PipelineError> {
+    ) -> Result<Option<Kept>, PipelineError> {
         let key = self.key(question, hash);
         let found = in_system!(self.store(), |tx| find_checkpoint(tx, &key).await)?;
         found
@@ -313,15 +313,34 @@ impl Run {
         Ok(())
     }
 
-    /// Writes calls that brought no answer.
-    pub(crate) async fn record_failure(
+    /// Writes calls that nobody waits for any more: what they cost counts.
+    pub(crate) async fn record_calls(
         &self,
         question: &Question<'_>,
         attempt: u32,
         hash: &str,
         calls: &[AttemptRecord],
     ) -> Result<(), PipelineError> {
+        if calls.is_empty() {
+            return Ok(());
+        }
         let calls = self.call_rows(question, attempt, hash, calls);
+        in_system!(self.store(), |tx| insert_calls(tx, &calls).await)?;
+        Ok(())
+    }
+
+    /// Writes calls that brought no answer, and that the question was declined, so that a replay does not ask again.
+    pub(crate) async fn record_failure(
+        &self,
+        question: &Question<'_>,
+        attempt: u32,
+        hash: &str,
+        calls: &[AttemptRecord],
+        declined: Option<Declined>,
+    ) -> Result<(), PipelineError> {
+        let calls = self.call_rows(question, attempt, hash, calls);
+        let kept = declined.map(|declined| Kept::Declined { declined });
+        let (key, lease) = (self.key(question, hash), self.claimed.lease);
         let metric = self.metric(
             MetricEvent::ProviderDown,
             MetricSeverity::Error,
@@ -329,7 +348,12 @@ impl Run {
         );
         in_system!(self.store(), |tx| {
             insert_metric(tx, &metric).await?;
-            insert_calls(tx, &calls).await
+            match &kept {
+                Some(kept) => record_checkpoint(tx, &lease, &key, kept, &calls)
+                    .await
+                    .map(|_cancelled| ()),
+                None => insert_calls(tx, &calls).await,
+            }
         })?;
         Ok(())
     }

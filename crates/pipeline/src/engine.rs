@@ -1,13 +1,15 @@
 //! Asks one question: checkpoint first, then the content ladder. The one place where models are called.
 //!
-//! The ladder replays from checkpoints: every answer that was paid for is stored under its round, attempt and part, so
-//! after a crash the same attempts give the same candidates without a call, up to the one that was in flight.
+//! The ladder replays from checkpoints: what came of every call is stored under its round, attempt and part, answers that
+//! were declined included, so after a crash the same attempts give the same candidates without a call, up to the one that
+//! was in flight.
 
 mod compose;
 mod continuation;
 mod evaluate;
 mod fields;
 mod join;
+mod kept;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,9 +22,7 @@ use domain::validation::Finding;
 use llm::gateway::{AttemptRecord, CallError, CallLog, CallSpec, Waiting};
 use llm::provider::StreamObserver;
 use llm::repair::RepairLayer;
-use llm::response::FinishReason;
 use llm::route::{RouteReason, Work};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -30,6 +30,7 @@ use self::compose::Asked;
 use self::continuation::Attempt;
 use self::evaluate::Candidate;
 pub(crate) use self::evaluate::Verdict;
+pub(crate) use self::kept::{Declined, Kept, PaidAnswer};
 use crate::attempts::{Manner, Patience, Rung, rung};
 use crate::context::Run;
 use crate::error::PipelineError;
@@ -137,16 +138,6 @@ impl Effort {
     }
 }
 
-/// One paid answer as its checkpoint keeps it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct PaidAnswer {
-    pub(crate) text: String,
-    pub(crate) finish_reason: FinishReason,
-    pub(crate) model: String,
-    pub(crate) usage: TokenUsage,
-    pub(crate) latency_ms: u64,
-}
-
 /// A question on its way up the ladder.
 #[derive(Default)]
 struct Climb {
@@ -164,13 +155,14 @@ enum RoundEnd {
     Accepted,
     /// After its last attempt.
     Exhausted,
-    /// Before that: this question cannot be asked at all, others can.
+    /// Before that: this question is declined or cannot be asked at all, others can.
     Refused(PipelineError),
 }
 
 impl Run {
     /// Asks a question until an answer is accepted or the ladder ends. What an earlier round of the generation accepted
-    /// is taken as it is; what exhausted its attempts there is asked anew, and its best candidate stays in the race.
+    /// is taken as it is; what exhausted its attempts there or was declined is asked anew, and its best candidate stays in
+    /// the race.
     ///
     /// # Errors
     /// [`PipelineError::Unusable`] when no candidate can be kept, and whatever keeps models from being called.
@@ -183,17 +175,14 @@ impl Run {
             let key = key_in_round(&key, round);
             // A question that was not asked in an earlier round begins in the present one.
             let was_asked =
-                round == present || self.find_answer(&question, &format!("{key}-1")).await?.is_some();
+                round == present || self.find_kept(&question, &format!("{key}-1")).await?.is_some();
             if !was_asked {
                 continue;
             }
             match Box::pin(self.climb(&question, &key, &mut climb)).await? {
                 RoundEnd::Accepted => break,
-                RoundEnd::Exhausted => {}
-                RoundEnd::Refused(error) => {
-                    refusal = Some(error);
-                    break;
-                }
+                RoundEnd::Exhausted => refusal = None,
+                RoundEnd::Refused(error) => refusal = Some(error),
             }
         }
         climb.end(&question, refusal)
@@ -220,7 +209,8 @@ impl Run {
                 // What is left of a problem that single fields have mended in part is asked for in the same way.
                 step.manner = Manner::Fields;
             }
-            let asked = self.compose(question, step, climb.best.as_ref(), &climb.problems)?;
+            let kept = self.find_kept(question, &format!("{key}-{attempt}")).await?;
+            let asked = self.compose(question, step, climb, kept.as_ref())?;
             climb.attempts += 1;
             climb.effort.retries = climb.attempts - 1;
             let this = Attempt {
@@ -230,8 +220,9 @@ impl Run {
                 step,
                 asked: &asked,
                 best: climb.best.as_ref(),
+                kept,
             };
-            let evaluated = match self.answered(&this, &mut climb.effort).await {
+            let evaluated = match self.answered(this, &mut climb.effort).await {
                 Ok(evaluated) => evaluated,
                 // A filter or a model may decide otherwise when it is asked with another seed.
                 Err(error) if error.may_pass() && declined < MOST_DECLINED => {
@@ -272,7 +263,7 @@ impl Run {
         self.observer().on_event(Event::Retry { what, reason });
     }
 
-    /// The answer of one attempt: from its checkpoint, else from a model.
+    /// The answer of one attempt: what is kept of it, else a model's.
     async fn paid_answer(
         &self,
         question: &Question<'_>,
@@ -280,16 +271,20 @@ impl Run {
         attempt: u32,
         step: Rung,
         asked: &Asked,
+        kept: Option<Kept>,
     ) -> Result<Paid, PipelineError> {
         let hash = format!("{key}-{attempt}");
-        if let Some(answer) = self.find_answer(question, &hash).await? {
+        if let Some(kept) = kept {
             self.observer().on_event(Event::CallSkipped);
-            return Ok(Paid {
-                answer,
-                hash,
-                calls: Vec::new(),
-                tight: false,
-            });
+            return match kept {
+                Kept::Answer(answer) => Ok(Paid {
+                    answer,
+                    hash,
+                    calls: Vec::new(),
+                    tight: false,
+                }),
+                Kept::Declined { declined } => Err(declined.error(question.name())),
+            };
         }
         self.ensure_may_call()?;
         let mut spec = CallSpec::new(question.work, asked.messages.clone(), asked.max_output_tokens);
@@ -333,6 +328,7 @@ impl Run {
                     model: outcome.model,
                     usage: outcome.response.usage,
                     latency_ms: u64::try_from(outcome.response.latency.as_millis()).unwrap_or(u64::MAX),
+                    is_of_fields: Some(!asked.fields.is_empty()),
                 };
                 Ok(Paid {
                     answer,
@@ -341,9 +337,14 @@ impl Run {
                     tight: outcome.tight,
                 })
             }
-            Err(CallError::Cancelled) => Err(PipelineError::Cancelled),
+            Err(CallError::Cancelled) => {
+                self.record_calls(question, attempt, &hash, &calls).await?;
+                Err(PipelineError::Cancelled)
+            }
             Err(cause) => {
-                self.record_failure(question, attempt, &hash, &calls).await?;
+                let declined = Declined::of(&cause);
+                self.record_failure(question, attempt, &hash, &calls, declined)
+                    .await?;
                 if matches!(cause, CallError::Stopped { .. }) {
                     self.ensure_may_call()?;
                 }
@@ -431,7 +432,7 @@ impl CallLog for Attempts<'_> {
     }
 
     fn may_go_on(&self) -> bool {
-        !self.run.spending().is_exhausted()
+        self.run.ensure_may_call().is_ok()
     }
 
     fn on_wait(&self, waiting: &Waiting) {

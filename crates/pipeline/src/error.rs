@@ -5,6 +5,8 @@ use domain::usage::MicroUsd;
 use llm::error::ProviderError;
 use llm::gateway::CallError;
 
+use crate::engine::Declined;
+
 /// Why a stage did not finish.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
@@ -173,7 +175,7 @@ impl PipelineError {
         let Self::Call { cause, .. } = self else {
             return false;
         };
-        cause.is_of_this_call() && !matches!(**cause, CallError::TooLong { .. })
+        Declined::of(cause).is_some()
     }
 
     /// Whether the stage has waited for its provider up to the limit: then the job is not tried again by itself.

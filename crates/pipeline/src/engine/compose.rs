@@ -4,9 +4,9 @@
 use llm::request::{Message, OutputSchema, Role};
 use serde_json::Value;
 
-use super::Question;
 use super::evaluate::Candidate;
 use super::fields::{OffendingField, fields_schema, offending_fields};
+use super::{Climb, Kept, Question};
 use crate::attempts::{Manner, Rung};
 use crate::context::Run;
 use crate::error::PipelineError;
@@ -56,14 +56,25 @@ const LONGEST_PROBLEM_CHARS: usize = 300;
 
 impl Run {
     /// The messages and the schema of one rung. Where what is said of an earlier answer does not fit the model's window,
-    /// the question is asked as it is.
+    /// the question is asked as it is. What is `kept` of the attempt is read as it was asked for then.
     pub(super) fn compose(
         &self,
         question: &Question<'_>,
         step: Rung,
-        best: Option<&Candidate>,
-        problems: &[String],
+        climb: &Climb,
+        kept: Option<&Kept>,
     ) -> Result<Asked, PipelineError> {
+        let (best, problems) = (climb.best.as_ref(), &climb.problems[..]);
+        if let Some(Kept::Answer(answer)) = kept
+            && let Some(is_of_fields) = answer.is_of_fields
+        {
+            let manner = if is_of_fields {
+                Manner::Fields
+            } else {
+                Manner::Plain
+            };
+            return self.compose_in(manner, question, best, problems);
+        }
         let manner = if problems.is_empty() {
             Manner::Plain
         } else {

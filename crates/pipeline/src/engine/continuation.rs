@@ -9,7 +9,7 @@ use super::compose::Asked;
 use super::evaluate::{Candidate, Ending, Evaluated, Verdict};
 use super::fields::{OffendingField, offending_fields};
 use super::join::joined;
-use super::{Effort, Paid, Question};
+use super::{Effort, Kept, Paid, Question};
 use crate::attempts::Rung;
 use crate::context::Run;
 use crate::error::PipelineError;
@@ -31,6 +31,8 @@ pub(super) struct Attempt<'a, 'q> {
     pub(super) step: Rung,
     pub(super) asked: &'a Asked,
     pub(super) best: Option<&'a Candidate>,
+    /// What is kept of its first call.
+    pub(super) kept: Option<Kept>,
 }
 
 /// An answer whose end is missing.
@@ -44,9 +46,11 @@ impl Run {
     /// The answer of an attempt, complete if that can be had.
     pub(super) async fn answered(
         &self,
-        attempt: &Attempt<'_, '_>,
+        mut attempt: Attempt<'_, '_>,
         effort: &mut Effort,
     ) -> Result<Evaluated, PipelineError> {
+        let kept = attempt.kept.take();
+        let attempt = &attempt;
         let Attempt {
             question,
             key,
@@ -55,7 +59,7 @@ impl Run {
             asked,
             ..
         } = *attempt;
-        let paid = self.paid_answer(question, key, number, step, asked).await?;
+        let paid = self.paid_answer(question, key, number, step, asked, kept).await?;
         let first = self.taken(attempt, asked, paid, None, effort).await?;
         // A small model is asked for pieces that are short and whose length its grammar bounds.
         if first.evaluated.ending == Ending::Whole || self.is_small() {
@@ -183,6 +187,7 @@ impl Run {
             let smaller = Attempt {
                 asked: &asked,
                 best: Some(&state),
+                kept: None,
                 ..*attempt
             };
             let answer = self.taken(&smaller, &asked, paid, None, effort).await?;
@@ -258,8 +263,11 @@ impl Run {
         asked: &Asked,
     ) -> Result<Option<Paid>, PipelineError> {
         let key = format!("{}-{}-{kind}", attempt.key, attempt.number);
+        let kept = self
+            .find_kept(attempt.question, &format!("{key}-{number}"))
+            .await?;
         let paid = self
-            .paid_answer(attempt.question, &key, number, attempt.step, asked)
+            .paid_answer(attempt.question, &key, number, attempt.step, asked, kept)
             .await;
         match paid {
             Ok(paid) => Ok(Some(paid)),
