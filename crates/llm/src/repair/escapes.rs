@@ -182,6 +182,8 @@ fn path_at(text: &str, start: usize, written: &Written) -> Option<Vec<usize>> {
     let bytes = text.as_bytes();
     let mut places = Vec::new();
     let mut separators = 0;
+    // Lines of a list stand behind a heading as steps stand behind a drive: `Group B:\napple\nbanana`.
+    let mut is_more_than_lines = false;
     let mut at = start;
     while at < bytes.len() {
         let byte = bytes[at];
@@ -190,6 +192,7 @@ fn path_at(text: &str, start: usize, written: &Written) -> Option<Vec<usize>> {
                 return None;
             }
             separators += 1;
+            is_more_than_lines = true;
         } else if letter_of(byte).is_some() {
             let is_separator = written.raw.binary_search(&at).is_err()
                 && bytes.get(at + 1).is_some_and(|next| {
@@ -199,6 +202,7 @@ fn path_at(text: &str, start: usize, written: &Written) -> Option<Vec<usize>> {
                 break;
             }
             separators += 1;
+            is_more_than_lines |= byte != b'\n';
             places.push(at);
         } else if at == start {
             return None;
@@ -212,7 +216,7 @@ fn path_at(text: &str, start: usize, written: &Written) -> Option<Vec<usize>> {
         at += 1;
     }
     // One alone may be the end of a line: `Save it to C:\nthen go on`.
-    (separators > 1).then_some(places)
+    (separators > 1 && is_more_than_lines).then_some(places)
 }
 
 #[cfg(test)]
@@ -279,7 +283,25 @@ mod tests {
         stays(r"Drive C:\nThen go on");
         stays(r"Save it to C:\nthen go on");
         stays(r"Answer B:\nyes");
+        stays(r"Group B:\napple\nbanana\npear");
+        stays(r"Vitamin C:\ncitrus\nkiwi");
+        stays(r"Option A:\nyes\nno\n2\n.5");
+        stays(r"Group B:\napple\nbanana\tYellow");
         stays(r"page\f\nnext\r\nline");
+    }
+
+    #[test]
+    fn line_breaks_alone_are_no_path_unless_a_backslash_was_written() {
+        let check = |text: &str, single: &[usize], expected: Option<&str>| {
+            let written = Written {
+                raw: Vec::new(),
+                single: single.to_vec(),
+            };
+            assert_eq!(restored(text, &written).as_deref(), expected, "{text}");
+        };
+        check("C:\new\notes", &[], None);
+        check("C:\new\\xml", &[5], Some(r"C:\new\xml"));
+        check("C:\new\table", &[], Some(r"C:\new\table"));
     }
 
     #[test]

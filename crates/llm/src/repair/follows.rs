@@ -148,11 +148,14 @@ impl Candidate {
 
 /// A key directly behind a quote, without a comma: `"text""key": `. Only a name counts.
 fn plain_key_follows(rest: &str) -> bool {
-    let name = rest.trim_start_matches('"');
+    // A run of quotes is asked about at each of its quotes, so that none may look through the whole of it.
+    let window = &rest[..rest.floor_char_boundary(LONGEST_KEY_BYTES + 2)];
+    let name = window.trim_start_matches('"');
     let length = name.find(|letter| !is_name(letter)).unwrap_or(name.len());
+    let end = window.len() - name.len() + length;
     length > 0
         && length <= LONGEST_KEY_BYTES
-        && name[length..]
+        && rest[end..]
             .strip_prefix('"')
             .is_some_and(|behind| skip_space(behind).starts_with([':', '\u{ff1a}']))
 }
@@ -223,4 +226,25 @@ pub(super) fn key_follows(rest: &str, marks: Marks) -> bool {
         .find(|letter: char| !is_name(letter))
         .unwrap_or(window.len());
     name_length > 0 && skip_space(&window[name_length..]).starts_with([':', '\u{ff1a}'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_behind_a_quote_is_looked_for_as_far_as_keys_are_long() {
+        let check = |rest: &str, expected: bool| {
+            assert_eq!(plain_key_follows(rest), expected, "{rest}");
+        };
+        let (longest, spaces) = ("k".repeat(LONGEST_KEY_BYTES), " ".repeat(200));
+        check("\"key\": 1", true);
+        check("\"\"\"key\": 1", true);
+        check(&format!("\"key\"{spaces}: 1"), true);
+        check(&format!("\"{longest}\": 1"), true);
+        check(&format!("\"k{longest}\": 1"), false);
+        check("\"\": 1", false);
+        check(&format!("{}key\": 1", "\"".repeat(LONGEST_KEY_BYTES + 2)), false);
+        check(&"\"".repeat(200), false);
+    }
 }

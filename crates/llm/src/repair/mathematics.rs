@@ -84,8 +84,8 @@ fn inline_end(text: &str, start: usize) -> Option<usize> {
     }
     let inside = &text[start + 1..];
     let first = inside.chars().next()?;
-    let opens_name =
-        first.is_control() && inside[1..].starts_with(|letter: char| letter.is_ascii_alphabetic());
+    let opens_name = first.is_control()
+        && inside[first.len_utf8()..].starts_with(|letter: char| letter.is_ascii_alphabetic());
     if first.is_whitespace() && !opens_name {
         return None;
     }
@@ -154,5 +154,12 @@ mod tests {
         check("`$x$` and ```\n$y$\n``` and $z$", &["$z$"]);
         check(r"\$5 and $a\$b$", &[r"$a\$b$"]);
         check("`$x$ and $y$", &["$x$", "$y$"]);
+    }
+
+    #[test]
+    fn controls_of_two_bytes_are_passed_over() {
+        check("$\u{80}x$", &["$\u{80}x$"]);
+        check("$\u{9f}\u{9f}$", &["$\u{9f}\u{9f}$"]);
+        check("$\u{85} and $5", &[]);
     }
 }

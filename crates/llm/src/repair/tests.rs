@@ -210,6 +210,7 @@ fn hostile_answers_end_in_bounded_time_and_depth() {
         "`\\f",
         "C:\\t",
         "\"\"\"a",
+        "\"",
         "\"a\" + ",
         "\u{201e}\"",
         "\u{ab}",
@@ -436,9 +437,34 @@ fn failing_fields_say_field_limit_and_value() {
     assert_eq!(missing[0].schema["type"], "array");
 }
 
+#[test]
+fn tags_of_thoughts_in_damaged_json_are_texts() {
+    let check = |title: &str, open: &str, close: &str| {
+        let mut expected = whole();
+        expected["lesson_title"] = json!(title);
+        let quoted = |text: &str| format!("{open}{text}{close}");
+        let raw = format!(
+            "{{{}: {}, {}: 15, {}: [{}, {}]}}",
+            quoted("lesson_title"),
+            quoted(title),
+            quoted("minutes"),
+            quoted("key_topics"),
+            quoted("moves"),
+            quoted("copies"),
+        );
+        assert_eq!(accepted(&lesson_schema(), &raw), Some(expected), "{raw}");
+    };
+    let title = "Use <thinking>steps</thinking> to reason";
+    check(title, "\u{201c}", "\u{201d}");
+    check(title, "\\\"", "\\\"");
+    check(title, "&quot;", "&quot;");
+    let quotes = "Use \"scratchpads\", as in <thinking>steps</thinking>, to reason";
+    check(quotes, "\"", "\"");
+}
+
 proptest::proptest! {
     #[test]
-    fn no_answer_makes_it_panic(raw in "[{}\\[\\]\",:'a1 \\\\n/*#.\u{201c}\u{44f}]{0,120}") {
+    fn no_answer_makes_it_panic(raw in "[{}\\[\\]\",:'a1 \\\\n/*#.$\u{201c}\u{44f}\u{80}\u{85}\u{9f}]{0,120}") {
         let _ = repair(&raw, &lesson_schema());
     }
 

@@ -71,6 +71,8 @@ fn without_tags(text: &str) -> Option<Answer> {
     let mut seen = 0;
     let mut is_certain = true;
     let mut has_thoughts = false;
+    // The tag that last opened inside of JSON.
+    let mut inner: Option<&str> = None;
     let mut rest = tags.as_slice();
     while let Some((tag, later)) = rest.split_first() {
         rest = later;
@@ -80,7 +82,13 @@ fn without_tags(text: &str) -> Option<Answer> {
         position.advance(text, seen, tag.start);
         seen = tag.start;
         let answer_follows = text[tag.end..].trim_start().starts_with(['{', '[', '`']);
-        if position.is_in_text() && (tag.is_opening || !answer_follows) {
+        // JSON in which no text is seen may be damaged: its quotes are curly, escaped, or stand inside texts.
+        let is_inner = position.is_in_text()
+            || (position.depth > 0 && (tag.is_opening || inner == Some(tag.name.as_str())));
+        if is_inner && (tag.is_opening || !answer_follows) {
+            if tag.is_opening {
+                inner = Some(&tag.name);
+            }
             continue;
         }
         has_thoughts = true;
@@ -104,6 +112,7 @@ fn without_tags(text: &str) -> Option<Answer> {
         }
         seen = from;
         position = Position::default();
+        inner = None;
     }
     kept.push_str(&text[from..]);
     has_thoughts.then_some(Answer {
@@ -401,5 +410,26 @@ mod tests {
             check(&format!("Here: {json}"), &format!("Here: {json}"));
             check(&format!("<think>{{\"x</think>{json}"), json);
         }
+    }
+
+    #[test]
+    fn tags_inside_damaged_json_stay() {
+        for json in [
+            "{\u{201c}a\u{201d}: \u{201c}Use <thinking>x</thinking> tags\u{201d}}",
+            r#"{"a": "Use "scratchpads", as in <thinking>step</thinking>, to reason"}"#,
+            r#"{\"a\": \"Use <thinking>x</thinking> tags\", \"b\": {\"a\": \"y\"}}"#,
+            "{&quot;a&quot;: &quot;Use <thinking>x</thinking> tags&quot;}",
+            "{a: never closed <draft>}",
+        ] {
+            check(json, json);
+            check(&format!("<think>{{\"x</think>{json}"), json);
+            check(&format!("{json}<think>x</think>"), json);
+        }
+        // A draft that was given up for an answer.
+        check(&format!("{{\"a\": 1,\n<think>No.</think>\n{JSON}"), JSON);
+        check(
+            &format!("{{\"a\": 1}} <think>No.</think> {JSON}"),
+            &format!("{{\"a\": 1}}  {JSON}"),
+        );
     }
 }
