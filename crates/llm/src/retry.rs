@@ -35,13 +35,14 @@ impl Default for RetryPolicy {
 impl RetryPolicy {
     /// The pause before round `round` (0 is the first) of a stage that waits for a provider: 5, 10, 20 ... seconds, at
     /// most the longest pause, and a random part of up to a half less, so that not all calls come back at once. What the
-    /// provider asks for is waited for, however long.
+    /// provider asks for is waited for, however long; but asking for nothing, or for a time that is past, must not make
+    /// of the wait a request ten times a second.
     pub fn stage_pause(&self, round: u32, retry_after: Option<Duration>, rng: &mut impl Rng) -> Duration {
         let growing = FIRST_PAUSE
             .saturating_mul(2_u32.saturating_pow(round.min(16)))
             .min(self.longest_wait);
         let spread = growing.mul_f64(1.0 - rng.random::<f64>() / 2.0);
-        retry_after.map_or(spread, |asked| asked.max(Duration::from_millis(100)))
+        retry_after.map_or(spread, |asked| asked.max(spread))
     }
 
     /// The wait after failed attempt number `failed` (1 is the first): full jitter over 2^failed seconds, and
@@ -114,5 +115,10 @@ mod tests {
         }
         let asked = Duration::from_hours(1);
         assert_eq!(policy.stage_pause(0, Some(asked), &mut rng), asked);
+        for round in [0, 3, 40] {
+            let growing = policy.stage_pause(round, None, &mut StdRng::seed_from_u64(7));
+            let asked = policy.stage_pause(round, Some(Duration::ZERO), &mut StdRng::seed_from_u64(7));
+            assert_eq!(asked, growing, "{round}");
+        }
     }
 }
