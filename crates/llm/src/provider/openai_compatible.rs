@@ -181,15 +181,25 @@ impl Endpoint {
         Ok(headers)
     }
 
-    /// Removes the key from a text that came from outside: some providers repeat it in their errors.
+    /// Removes the key and the values of the extra headers, which may be keys, from a text that came from outside: some
+    /// providers repeat them in their errors.
     fn redacted(&self, text: &str) -> String {
-        match &self.api_key {
+        let key = self.api_key.iter().map(ExposeSecret::expose_secret);
+        let values = self.extra_headers.iter().map(|(_, value)| {
+            let value = value.trim();
+            value.strip_prefix("Bearer ").unwrap_or(value)
+        });
+        let mut secrets: Vec<&str> = key
+            .chain(values)
+            .map(str::trim)
             // A shorter one is no secret, and its letters are parts of words.
-            Some(key) if key.expose_secret().trim().len() >= SHORTEST_KEY_BYTES => {
-                text.replace(key.expose_secret().trim(), "[key]")
-            }
-            _ => text.to_owned(),
-        }
+            .filter(|secret| secret.len() >= SHORTEST_KEY_BYTES)
+            .collect();
+        // One may be a part of another, of which the rest would stay.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets
+            .iter()
+            .fold(text.to_owned(), |text, secret| text.replace(secret, "[key]"))
     }
 }
 
@@ -433,5 +443,21 @@ mod tests {
         check((90, 60), (Some(300), None), true, (300, 300));
         check((90, 60), (Some(300), Some(400)), true, (300, 400));
         check((90, 60), (None, Some(400)), true, (20, 400));
+    }
+
+    #[test]
+    fn keys_and_values_of_headers_are_redacted() {
+        let mut endpoint = Endpoint::new("p", "http://h/v1".parse().unwrap(), Some("sk-12345678".into()));
+        for (name, value) in [
+            ("api-key", "sk-12345678-own"),
+            ("X-Auth", "Bearer t0ken-t0ken"),
+            ("X-Short", "model"),
+        ] {
+            endpoint.extra_headers.push((name.to_owned(), value.to_owned()));
+        }
+        assert_eq!(
+            endpoint.redacted("no sk-12345678, sk-12345678-own or t0ken-t0ken for the model"),
+            "no [key], [key] or [key] for the model"
+        );
     }
 }

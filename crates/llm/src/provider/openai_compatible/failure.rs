@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::clock::Clock;
 use reqwest::header::LOCATION;
 use serde_json::Value;
+use url::{Position, Url};
 
 use super::Endpoint;
 use super::refusal::{self, Refusal};
@@ -42,12 +43,12 @@ pub(super) async fn of_response(
     let status = response.status();
     let wait = wait_hint::of_headers(response.headers(), clock);
     if status.is_redirection() {
-        let target = response
-            .headers()
-            .get(LOCATION)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or("nowhere");
-        let target = endpoint.redacted(target);
+        let location = response.headers().get(LOCATION);
+        let location = location.and_then(|value| value.to_str().ok());
+        let target = location.map_or_else(
+            || "nowhere".to_owned(),
+            |location| endpoint.redacted(&shown_target(response.url(), location)),
+        );
         return Refusal {
             status: status.as_u16(),
             message: format!(
@@ -60,6 +61,18 @@ pub(super) async fn of_response(
     // The body only adds detail; a failure to read it must not hide the status.
     let body = read_body(response, idle_timeout).await.unwrap_or_default();
     refusal_of(status.as_u16(), &body, wait, |text| endpoint.redacted(text))
+}
+
+/// Scheme, host and path of a redirect from `from`: its query and its user may be secrets.
+fn shown_target(from: &Url, location: &str) -> String {
+    match from.join(location) {
+        Ok(target) => format!(
+            "{}://{}",
+            target.scheme(),
+            &target[Position::BeforeHost..Position::AfterPath]
+        ),
+        Err(_) => "an address that cannot be read".to_owned(),
+    }
 }
 
 /// The error for a refusal, where nothing is negotiated: embeddings and lists of models.
@@ -146,7 +159,8 @@ fn of_error(status: u16, error: &Value, redact: impl Fn(&str) -> String) -> Refu
             .as_u64()
             .and_then(|tokens| u32::try_from(tokens).ok())
     };
-    let details: String = error.to_string().chars().take(LONGEST_DETAILS_CHARS).collect();
+    let details = without_echo(error).to_string();
+    let details: String = details.chars().take(LONGEST_DETAILS_CHARS).collect();
     // What the model had written so far is no word of the server's.
     let details = match error.get("failed_generation") {
         Some(_) => String::new(),
@@ -163,6 +177,19 @@ fn of_error(status: u16, error: &Value, redact: impl Fn(&str) -> String) -> Refu
         prompt_tokens: tokens("n_prompt_tokens"),
         is_moderation: error.pointer("/metadata/reasons").is_some(),
         is_foreign: false,
+    }
+}
+
+/// An error without what pydantic repeats of the request in `input`: its words are no reasons.
+fn without_echo(error: &Value) -> Value {
+    match error {
+        Value::Array(items) => items.iter().map(without_echo).collect(),
+        Value::Object(fields) => {
+            let own = fields.iter().filter(|(key, _)| *key != "input");
+            own.map(|(key, value)| (key.clone(), without_echo(value)))
+                .collect()
+        }
+        other => other.clone(),
     }
 }
 
@@ -302,6 +329,40 @@ mod tests {
         );
         check("<html></html>", "a web page");
         check("", "");
+    }
+
+    #[test]
+    fn of_a_redirect_scheme_host_and_path_are_shown() {
+        let from: Url = "https://host.example/v1/chat/completions?key=SECRET"
+            .parse()
+            .unwrap();
+        let check = |location: &str, expected: &str| {
+            assert_eq!(shown_target(&from, location), expected, "{location}");
+        };
+        check(
+            "https://elsewhere.example:8443/v1?api-key=SECRET#SECRET",
+            "https://elsewhere.example:8443/v1",
+        );
+        check(
+            "//user:SECRET@elsewhere.example/v1",
+            "https://elsewhere.example/v1",
+        );
+        check("/login?key=SECRET", "https://host.example/login");
+        check("?key=SECRET", "https://host.example/v1/chat/completions");
+        check("https://[/", "an address that cannot be read");
+    }
+
+    #[test]
+    fn what_is_repeated_of_the_request_is_no_detail() {
+        let body = json!({ "detail": [{
+            "type": "missing", "loc": ["body", "n"], "msg": "Field required",
+            "input": { "messages": [{ "role": "system" }], "seed": 7 },
+        }] });
+        let details = refusal_of(422, &body.to_string(), None, str::to_owned).details;
+        assert!(
+            details.contains("field required") && !details.contains("seed"),
+            "{details}"
+        );
     }
 
     #[test]

@@ -1,24 +1,18 @@
 //! What a refusal means. This is the one place that decides it: from the status, the parameter, the code and the words of
 //! an error, and from what was sent. The table of the tests holds the wordings of real servers.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
-use regex::Regex;
 use serde_json::{Map, Value};
 
 use crate::capability::{Adjustment, LimitField};
 use crate::card::StructuredOutput;
 use crate::error::ProviderError;
 
+mod counts;
+
 /// Longer sentences of a provider are cut: some answer with a whole document.
 const LONGEST_MESSAGE_CHARS: usize = 500;
-/// The smallest number in a refusal that is taken for a count of tokens: windows and limits are larger, versions,
-/// positions and statuses in texts of small prompts are not.
-const LEAST_TOKENS: u32 = 200;
-/// A window below this is not believed: no served model has one, and a number that was misread would keep every question
-/// from being asked.
-const LEAST_WINDOW: u32 = 1024;
 
 /// An error as a server put it.
 #[derive(Clone, Debug, Default)]
@@ -102,19 +96,25 @@ pub(super) fn meaning(refusal: &Refusal, body: &Map<String, Value>) -> Meaning {
     if let Some(limit) = limit(refusal, &text, body) {
         return limit;
     }
-    if is_about_system_role(&text, body) {
-        return Meaning::Adjust(Adjustment::FoldSystem);
-    }
-    let named =
-        sent_parameters(body).find(|name| *name != "response_format" && is_named(refusal, &text, name));
     // A schema that is refused may be the reason although the text names another parameter beside it.
     if let Some(format) = format
-        && (is_named(refusal, &text, "response_format") || (named.is_none() && SCHEMA.found_in(&text)))
+        && is_refused(refusal, &text, body, "response_format")
     {
         return schema_step(format);
     }
+    let named = sent_parameters(body)
+        .find(|name| *name != "response_format" && is_refused(refusal, &text, body, name));
     if let Some(name) = named {
         return Meaning::Adjust(Adjustment::LeaveOut(name.to_owned()));
+    }
+    // Only now: the words for it are in many sentences that are about a parameter.
+    if is_about_system_role(&text, body) {
+        return Meaning::Adjust(Adjustment::FoldSystem);
+    }
+    if let Some(format) = format
+        && SCHEMA.found_in(&text)
+    {
+        return schema_step(format);
     }
     // A proxy adds the options of streams by itself where a stream is asked for.
     let adds_options = !body.contains_key("stream_options") && is_named(refusal, &text, "stream_options");
@@ -190,11 +190,23 @@ pub(super) fn failure(refusal: &Refusal, model: &str, address: &str) -> Provider
 fn text_of(refusal: &Refusal) -> String {
     format!(
         "{} {} {}",
-        refusal.message,
+        without_echo(&refusal.message),
         refusal.details,
         refusal.codes.join(" ")
     )
     .to_lowercase()
+}
+
+/// The texts of a refusal in which numbers count tokens: its sentence, and what else tells what is wrong.
+fn texts_with_counts(refusal: &Refusal) -> [String; 2] {
+    [without_echo(&refusal.message), &refusal.details].map(|text| counts::without_codes(&text.to_lowercase()))
+}
+
+/// A sentence up to where pydantic repeats the request in it: its words are no reasons.
+fn without_echo(message: &str) -> &str {
+    let echoes = ["'input': {", "\"input\": {", "\"input\":{"];
+    let echo = echoes.iter().filter_map(|echo| message.find(echo)).min();
+    &message[..echo.unwrap_or(message.len())]
 }
 
 /// A list of phrases, each of which is enough.
@@ -276,6 +288,7 @@ const WINDOW: Phrases = Phrases(&[
     "context_length",
     "context window",
     "context size",
+    "context limit",
     "n_ctx",
     "exceed_context_size",
     "maximum context",
@@ -311,9 +324,9 @@ fn affordable(refusal: &Refusal, text: &str, body: &Map<String, Value>) -> Optio
         return None;
     }
     let behind = &text[text.find("afford")?..];
-    let tokens = numbers(behind).next()?;
+    let tokens = counts::counts(behind).next()?.value;
     let asked = asked_tokens(body)?;
-    (tokens >= LEAST_TOKENS && tokens < asked).then_some(tokens)
+    (tokens >= counts::LEAST_TOKENS && tokens < asked).then_some(tokens)
 }
 
 /// The model was asked in an accepted way and wrote something else: the next try may go well (Groq).
@@ -359,13 +372,24 @@ fn is_about_system_role(text: &str, body: &Map<String, Value>) -> bool {
             || text.contains("must alternate"))
 }
 
+/// The parameter in the refusal's own field, without the steps inside of it.
+fn own_parameter(refusal: &Refusal) -> Option<&str> {
+    refusal.parameter.as_deref()?.split(['.', '[']).next()
+}
+
+/// Whether the refusal is about this parameter. A parameter of ours in the field for it is the one; the sentence may
+/// name others beside it.
+fn is_refused(refusal: &Refusal, text: &str, body: &Map<String, Value>, name: &str) -> bool {
+    match own_parameter(refusal) {
+        Some(own) if sent_parameters(body).any(|sent| sent == own) => own == name,
+        _ => is_named(refusal, text, name),
+    }
+}
+
 /// Whether the refusal names this parameter: in its field, in quotation marks, or as a word that no sentence has.
 fn is_named(refusal: &Refusal, text: &str, name: &str) -> bool {
-    if let Some(parameter) = &refusal.parameter {
-        let own = parameter.split(['.', '[']).next().unwrap_or(parameter);
-        if own == name {
-            return true;
-        }
+    if own_parameter(refusal) == Some(name) {
+        return true;
     }
     let is_distinct = name.contains('_') || matches!(name, "seed" | "temperature");
     text.match_indices(name).any(|(at, _)| {
@@ -396,33 +420,17 @@ fn schema_step(format: &Value) -> Meaning {
 }
 
 fn window(refusal: &Refusal, text: &str) -> Option<Meaning> {
-    /// The number behind the words for a window, or before "context".
-    static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(
-            r"(?:context[ _](?:length|window|size)|max_model_len|maximum model length|n_ctx|maximum|\(tpm\): limit)[^0-9]{0,60}([0-9][0-9_,]*)",
-        )
-        .ok()
-    });
-    /// The tokens of the prompt.
-    static PROMPT: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(
-            r"([0-9][0-9_,]*)\s*(?:tokens?\s*)?(?:in the (?:messages|prompt|input)|input tokens|prompt tokens|from the input|of text input)|(?:prompt|input)[^0-9.;]{0,40}?([0-9][0-9_,]*) tokens",
-        )
-        .ok()
-    });
     if refusal.window.is_none() && !WINDOW.found_in(text) {
         return None;
     }
-    let captured = |pattern: &LazyLock<Option<Regex>>| {
-        let captures = pattern.as_ref()?.captures(text)?;
-        let found = captures.iter().skip(1).flatten().next()?;
-        number(found.as_str())
-    };
-    let named = || captured(&NAMED).filter(|tokens| *tokens >= LEAST_WINDOW);
-    // Else the least number that can be a window: the others are what was asked for.
-    let least = || numbers(text).filter(|tokens| *tokens >= LEAST_WINDOW).min();
-    let tokens = refusal.window.or_else(named).or_else(least)?;
-    let prompt = refusal.prompt_tokens.or_else(|| captured(&PROMPT));
+    let texts = texts_with_counts(refusal);
+    let prompt = refusal
+        .prompt_tokens
+        .or_else(|| texts.iter().find_map(|text| counts::prompt(text)));
+    let field = refusal.window.filter(|tokens| counts::is_window(*tokens));
+    let tokens = field
+        .or_else(|| texts.iter().find_map(|text| counts::window(text)))
+        .or_else(|| counts::least_window(&texts[0], prompt))?;
     Some(Meaning::Window { tokens, prompt })
 }
 
@@ -435,17 +443,19 @@ fn limit(refusal: &Refusal, text: &str, body: &Map<String, Value>) -> Option<Mea
     } else {
         return None;
     };
-    let is_about_limit = is_named(refusal, text, field)
-        || text.contains("completion tokens")
-        || text.contains("output tokens")
-        || text.contains("maxoutputtokens");
+    let is_other = sent_parameters(body).any(|sent| sent != field && own_parameter(refusal) == Some(sent));
+    let is_about_limit = is_refused(refusal, text, body, field)
+        || (!is_other
+            && ["completion tokens", "output tokens", "maxoutputtokens"]
+                .iter()
+                .any(|words| text.contains(words)));
     if !is_about_limit {
         return None;
     }
     let asked = asked_tokens(body)?;
-    let cap = numbers(text)
-        .filter(|tokens| (LEAST_TOKENS..asked).contains(tokens))
-        .max();
+    let cap = texts_with_counts(refusal)
+        .iter()
+        .find_map(|text| counts::limit(text, asked));
     if let Some(cap) = cap {
         return Some(Meaning::Adjust(Adjustment::MaxOutput(cap)));
     }
@@ -457,17 +467,6 @@ fn asked_tokens(body: &Map<String, Value>) -> Option<u32> {
         .get("max_tokens")
         .or_else(|| body.get("max_completion_tokens"));
     value?.as_u64().and_then(|tokens| u32::try_from(tokens).ok())
-}
-
-/// The whole numbers of a text: `8192`, `8,192`, `8_192`.
-fn numbers(text: &str) -> impl Iterator<Item = u32> {
-    text.split(|letter: char| !(letter.is_ascii_digit() || matches!(letter, ',' | '_')))
-        .filter_map(number)
-}
-
-fn number(text: &str) -> Option<u32> {
-    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-    digits.parse().ok()
 }
 
 #[cfg(test)]

@@ -147,6 +147,37 @@ fn refused_bounds_of_answers_are_renamed_or_lowered() {
         "max_tokens: 8192 > 4,096, which is the maximum allowed number of output tokens for m",
         "answers have at most 4096 tokens",
     );
+    check(
+        400,
+        "Range of max_tokens should be [1,8000]",
+        "answers have at most 8000 tokens",
+    );
+    check(
+        400,
+        "Unable to submit request because it has a maxOutputTokens value of 8192 but the supported range is from 1 (inclusive) to 8192 (exclusive). Update the value and try again.",
+        "answers have at most 8191 tokens",
+    );
+    check(
+        400,
+        "The maximum tokens you requested exceeds the model limit of 4096. Try again with a max_tokens value that is lower than 4096.",
+        "answers have at most 4096 tokens",
+    );
+    check_with(
+        &body(),
+        422,
+        r#"{"detail":[{"type":"less_than_equal","loc":["body","max_tokens"],"msg":"Input should be less than or equal to 4096","input":8192,"ctx":{"le":4096}}]}"#,
+        "answers have at most 4096 tokens",
+    );
+    // Numbers that stand beside no word for a limit are dates, versions and codes.
+    let renamed = "the answer's length is bounded by `max_completion_tokens`";
+    for message in [
+        "litellm.UnsupportedParamsError: openai does not support parameters: ['max_tokens'], for model=gpt-5-2025-08-07.",
+        "This model supports max_completion_tokens, not max_tokens, since api-version 2024-12-01",
+        "'max_tokens' is not supported. Error 2048, request 1234 of m",
+        "max_tokens must be greater than 1024",
+    ] {
+        check(400, message, renamed);
+    }
     let mut newer = body();
     let limit = newer.remove("max_tokens").unwrap();
     newer.insert("max_completion_tokens".to_owned(), limit);
@@ -196,6 +227,36 @@ fn full_windows_are_read() {
         400,
         "Trying to keep the first 5200 tokens when context the overflows. However, the model is loaded with context length of only 4096 tokens, which is not enough.",
         "window 4096 prompt None",
+    );
+    // A code is no window.
+    check_with(
+        &body(),
+        400,
+        r#"{"object":"error","message":"Prompt contains 160907 tokens and 0 draft tokens, too large for model with 131072 maximum context length","type":"invalid_request_error","param":null,"code":"3051"}"#,
+        "window 131072 prompt Some(160907)",
+    );
+    check_with(
+        &body(),
+        400,
+        r#"{"error":{"message":"Provider returned error","code":400,"metadata":{"raw":"{\"message\":\"The prompt exceeds the maximum context length\",\"type\":\"invalid_request_error\",\"code\":\"3051\"}"}}}"#,
+        "unclear",
+    );
+    check(
+        400,
+        "input length and `max_tokens` exceed context limit: 199759 + 8192 > 200000, decrease input length or `max_tokens` and try again",
+        "window 200000 prompt Some(199759)",
+    );
+    check(
+        400,
+        "Your prompt is too long for the 8192 token context window of m-2025-08-07",
+        "window 8192 prompt None",
+    );
+    // A field is not believed more than a sentence, nor the prompt's length a window.
+    check_with(
+        &body(),
+        400,
+        r#"{"error":{"code":400,"message":"the request (5000 tokens) exceeds the available context size","type":"exceed_context_size_error","n_prompt_tokens":5000,"n_ctx":1}}"#,
+        "unclear",
     );
 }
 
@@ -264,6 +325,25 @@ fn models_without_a_system_role_are_told_in_the_question() {
         "Only user and assistant roles are supported! The system message is not",
         fold,
     );
+    // A parameter that is named is the reason, whatever else is said or repeated.
+    let echo = json!({ "messages": [{ "role": "system", "content": "The system prompt" }], "seed": 7, "max_tokens": 8192 });
+    let errors = json!([{ "type": "extra_forbidden", "loc": ["body", "top_p"], "msg": "Extra inputs are not permitted", "input": echo }]);
+    let top_p = "`top_p` is left out";
+    check_with(&body(), 422, &json!({ "detail": errors }).to_string(), top_p);
+    check(
+        400,
+        &format!("1 validation error: 'top_p' {{'input': {echo}}}"),
+        top_p,
+    );
+    check(400, "Unknown parameter 'top_p' beside the system message", top_p);
+    check_with(
+        &body(),
+        400,
+        r#"{"error":{"message":"Not allowed with max_tokens above 2048 output tokens and a system message","param":"seed"}}"#,
+        "`seed` is left out",
+    );
+    let whole = json!([{ "type": "value_error", "loc": ["body"], "msg": "Value error", "input": echo }]);
+    check_with(&body(), 400, &json!({ "detail": whole }).to_string(), "unclear");
     let mut folded = body();
     folded.insert("messages".to_owned(), json!([{ "role": "user", "content": "u" }]));
     check_with(&folded, 400, &said("System role not supported"), "unclear");

@@ -311,15 +311,11 @@ fn mistral(violation: &Violation) -> Refusal {
             let body = json!({ "object": "error", "message": message, "type": "invalid_request_message_order", "param": null, "code": "3230" });
             return refusal(400, message, body);
         }
-        Violation::Window {
-            prompt,
-            answer,
-            window,
-        } => {
+        Violation::Window { prompt, window, .. } => {
             let message = format!(
-                "Prompt contains {prompt} tokens and 0 draft tokens, too large for model with {window} maximum context length, with {answer} tokens asked for"
+                "Prompt contains {prompt} tokens and 0 draft tokens, too large for model with {window} maximum context length"
             );
-            let body = json!({ "object": "error", "message": message, "type": "invalid_request_prompt", "param": null, "code": "3051" });
+            let body = json!({ "object": "error", "message": message, "type": "invalid_request_error", "param": null, "code": "3051" });
             return refusal(400, message, body);
         }
         other => {
