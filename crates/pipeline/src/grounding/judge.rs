@@ -162,6 +162,7 @@ async fn of_lesson(run: &Run, lesson: &Examined) -> Result<Vec<Verdict>, Pipelin
             mend: None,
             check: None,
             gate: None,
+            is_afresh: false,
             patience: Patience::WhileModelsDiffer,
         })
         .await?;

@@ -21,10 +21,12 @@ use store::generation::Generation;
 use store::lesson::StoredLesson;
 
 use crate::context::Run;
+use crate::data;
 use crate::error::PipelineError;
 use crate::event::Event;
 use crate::quality;
 use crate::sources::{LESSON_PIECES, Sources, Wanted, cite, without_labels};
+use crate::vars::vars;
 
 /// Lessons that a large model writes at once at most; the provider's own limit is found while they run.
 const LESSONS_AT_ONCE: usize = 32;
@@ -37,8 +39,43 @@ pub(crate) struct Brief<'a> {
     pub(crate) structure: &'a CourseStructure,
     pub(crate) section: &'a Section,
     pub(crate) lesson: &'a Lesson,
+    /// What the lesson has now.
+    pub(crate) stored: Option<&'a StoredLesson>,
+    /// Why it is written.
+    pub(crate) cause: Cause,
+}
+
+/// Why a lesson is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// It belongs to what the generation makes.
+    Asked,
+    /// Somebody goes on with a course in which it is missing.
+    Missing,
+    /// Somebody goes on with a course in which it needs a review.
+    Doubtful,
+}
+
+impl<'a> Brief<'a> {
     /// The text that it has now, where that text alone is made anew.
-    pub(crate) present: Option<&'a LessonContent>,
+    pub(crate) fn present(&self, run: &Run) -> Option<&'a LessonContent> {
+        let is_alone = matches!(run.scope(), GenerationScope::Lesson { .. });
+        let stored = self.stored.filter(|_| is_alone && self.is_made_anew(run));
+        stored.and_then(|stored| stored.content.as_ref())
+    }
+
+    /// What prompts know of the course. The author's wish is for what is made anew and for nothing else.
+    pub(crate) fn course(&self, run: &Run) -> minijinja::Value {
+        if self.is_made_anew(run) {
+            data::course(run)
+        } else {
+            vars! { wish => (), ..data::course(run) }
+        }
+    }
+
+    fn is_made_anew(&self, run: &Run) -> bool {
+        is_made_anew(run.scope(), self.section, self.lesson)
+    }
 }
 
 impl Brief<'_> {
@@ -144,21 +181,28 @@ pub(crate) async fn run(
                 structure,
                 section,
                 lesson,
-                present: present_text(run.scope(), &stored, lesson.lesson_number),
+                stored: stored
+                    .iter()
+                    .find(|stored| stored.lesson_number == lesson.lesson_number),
+                cause: cause(run, &stored, section, lesson),
             };
-            written_or_failed(run, brief)
+            async move { (lesson.lesson_number, written_or_failed(run, brief).await) }
         })
         .buffer_unordered(at_once);
     let mut end = None;
     let mut failed = None;
+    let mut failed_numbers = BTreeSet::new();
     // Nothing may be waited for here: a lesson could hold the lock on the job's row and would not go on meanwhile.
-    while let Some(lesson) = lessons.next().await {
+    while let Some((number, lesson)) = lessons.next().await {
         match lesson {
             Ok(()) => {
                 done += 1;
                 run.progress_content(done, total);
             }
-            Err(error) if error.is_of_one_piece() => failed = failed.or(Some(error)),
+            Err(error) if error.is_of_one_piece() => {
+                failed_numbers.insert(number);
+                failed = failed.or(Some(error));
+            }
             Err(error @ (PipelineError::Cancelled | PipelineError::Store(_))) => return Err(error),
             Err(error) => {
                 // Nothing can go on. What others have under way is paid for and is still saved.
@@ -167,26 +211,31 @@ pub(crate) async fn run(
             }
         }
     }
-    // Whoever asked for one lesson has nothing without it, and a course without any text is none.
-    let is_in_vain = done == 0 || matches!(run.scope(), GenerationScope::Lesson { .. });
+    // Whoever asked for certain lessons has nothing without any of them, and a course without any text is none.
+    let asked = lessons_in(structure, |section, lesson| {
+        is_made_anew(run.scope(), section, lesson)
+    });
+    let is_without_asked =
+        matches!(run.scope(), GenerationScope::Lesson { .. }) && asked.is_subset(&failed_numbers);
+    let is_in_vain = done == 0 || is_without_asked;
     match end.or(failed.filter(|_| is_in_vain)) {
         Some(error) => Err(error),
         None => Ok(()),
     }
 }
 
-/// The text that a lesson has now, where that text alone is made anew.
-fn present_text<'a>(
-    scope: &GenerationScope,
-    stored: &'a [StoredLesson],
-    number: u32,
-) -> Option<&'a LessonContent> {
-    match scope {
-        GenerationScope::Lesson { .. } => stored
-            .iter()
-            .find(|lesson| lesson.lesson_number == number)
-            .and_then(|lesson| lesson.content.as_ref()),
-        GenerationScope::Whole | GenerationScope::Section { .. } => None,
+/// Why a lesson is written. What this generation has written itself is doubtful, too, when somebody goes on after its end.
+fn cause(run: &Run, stored: &[StoredLesson], section: &Section, lesson: &Lesson) -> Cause {
+    let is_own = |stored: &StoredLesson| stored.generation_id == Some(run.generation().id);
+    let is_anew = is_made_anew(run.scope(), section, lesson);
+    let stored = stored
+        .iter()
+        .find(|stored| stored.lesson_number == lesson.lesson_number)
+        .filter(|stored| !is_anew || is_own(stored));
+    match stored.map(|stored| stored.status) {
+        Some(LessonStatus::NeedsReview) if run.round() > 0 => Cause::Doubtful,
+        _ if is_anew => Cause::Asked,
+        _ => Cause::Missing,
     }
 }
 
@@ -276,15 +325,35 @@ async fn write(run: &Run, brief: Brief<'_>) -> Result<(), PipelineError> {
     cite(run, &mut written.content, &written.sources).await?;
     written.content.word_count = written.content.count_words();
     judge(run, &brief, &mut written);
-    run.save_lesson(brief.lesson.lesson_number, &written.content)
-        .await?;
+    let kept = brief
+        .stored
+        .and_then(|stored| stored.content.as_ref())
+        .filter(|stored| brief.cause == Cause::Doubtful && !is_better(&written.content, stored));
+    if kept.is_none() {
+        run.save_lesson(brief.lesson.lesson_number, &written.content)
+            .await?;
+    }
+    let content = kept.unwrap_or(&written.content);
     run.observer().on_event(Event::LessonReady {
         number: brief.lesson.lesson_number,
         title: brief.lesson.lesson_title.clone(),
-        words: written.content.word_count,
-        needs_review: written.content.status == LessonStatus::NeedsReview,
+        words: content.word_count,
+        needs_review: content.status == LessonStatus::NeedsReview,
     });
     Ok(())
+}
+
+/// Whether a text is better than the one that needs a review: accepted, or with fewer checks failed, or closer to its
+/// specification.
+fn is_better(new: &LessonContent, old: &LessonContent) -> bool {
+    let failed = |content: &LessonContent| {
+        let checks = &content.quality.checks;
+        checks.iter().filter(|check| !check.passed).count()
+    };
+    let score = |content: &LessonContent| content.quality.score.unwrap_or_default();
+    new.status == LessonStatus::Completed
+        || failed(new) < failed(old)
+        || (failed(new) == failed(old) && score(new) > score(old))
 }
 
 /// Takes the labels of the lesson's `sources` out of all that learners read.

@@ -7,6 +7,7 @@ mod grounding;
 mod ingestion;
 mod ladder;
 mod regeneration;
+mod rounds;
 mod shelf;
 mod wishes;
 mod world;

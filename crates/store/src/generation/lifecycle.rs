@@ -43,6 +43,7 @@ statements! {
     REOPEN_STEPS = "update courses set generation_progress = jsonb_set(jsonb_set(generation_progress,
             '{steps,3}', generation_progress #> '{steps,3}' || '{\"status\": \"in_progress\", \"completed_at\": null}'),
             '{steps,4}', generation_progress #> '{steps,4}' || '{\"status\": \"pending\", \"started_at\": null, \"completed_at\": null}')
+            || jsonb_build_object('current_step', 4, 'percentage', app.step_percentage(4, 'in_progress', '{}'))
         where id = $1";
     FIND_ACTIVE_JOB = "select id, stage, state from jobs where generation_id = $1 and state in ('pending', 'running')";
     FIND_LAST_STAGE = "select stage from jobs where generation_id = $1 and state <> 'succeeded'

@@ -109,6 +109,7 @@ async fn proposed(run: &Run, plans: &[SectionPlan]) -> Result<(Vec<Vec<String>>,
         mend: None,
         check: None,
         gate: None,
+        is_afresh: false,
         // Titles and topics find most of it too.
         patience: Patience::WhileModelsDiffer,
     };

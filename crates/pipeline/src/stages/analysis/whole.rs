@@ -193,6 +193,7 @@ async fn phase<T: DeserializeOwned>(
         mend: form.mend,
         check: form.check,
         gate: None,
+        is_afresh: false,
         patience: form.patience,
     };
     let answer = run.ask(question).await?;

@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 
 use self::quiz::Taught;
 use super::tidy::{sentences, tidy};
-use super::{Brief, Written};
+use super::{Brief, Cause, Written};
 use crate::attempts::Patience;
 use crate::context::Run;
 use crate::data;
@@ -109,6 +109,8 @@ struct Asker<'a> {
     run: &'a Run,
     lesson_number: u32,
     lesson_title: &'a str,
+    /// Whether its text needs a review: the same pieces would make the same text.
+    is_doubtful: bool,
     /// Key topics of the course's other lessons.
     other_topics: Vec<String>,
     context: Value,
@@ -122,7 +124,7 @@ struct Asker<'a> {
 pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, PipelineError> {
     let lesson = brief.lesson;
     let about = vars! {
-        course => data::course(run), section => data::section(brief.section), lesson => data::lesson(lesson),
+        course => brief.course(run), section => data::section(brief.section), lesson => data::lesson(lesson),
     };
     let others = brief
         .structure
@@ -135,6 +137,7 @@ pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, Pipe
         run,
         lesson_number: lesson.lesson_number,
         lesson_title: &lesson.lesson_title,
+        is_doubtful: brief.cause == Cause::Doubtful,
         other_topics,
         context: about,
         pieces: Pieces::new(run.language()),
@@ -355,6 +358,7 @@ impl Asker<'_> {
                 mend: None,
                 check,
                 gate: None,
+                is_afresh: self.is_doubtful,
                 patience,
             })
             .await

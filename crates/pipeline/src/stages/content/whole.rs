@@ -14,7 +14,7 @@ use llm::route::Work;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Brief, Written, mend};
+use super::{Brief, Cause, Written, mend};
 use crate::attempts::Patience;
 use crate::context::Run;
 use crate::data;
@@ -119,13 +119,13 @@ pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, Pipe
         .collect();
     let analysis = data::analysis(brief.analysis);
     let data = vars! {
-        course => data::course(run),
+        course => brief.course(run),
         guidance => analysis.get_attr("guidance").unwrap_or_default(),
         section => data::section(brief.section),
         lesson => data::lesson(lesson),
         other_lessons => others,
         words => brief.words(),
-        present => brief.present.map(as_markdown),
+        present => brief.present(run).map(as_markdown),
     };
     let (prompt, sources) = render_with_sources(run, "content_lesson", &data, &brief.wanted()).await?;
     let shape = shape_for(lesson, &sources);
@@ -158,8 +158,9 @@ pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, Pipe
         mend: Some(mend),
         check: Some(check),
         gate: Some(gate),
+        is_afresh: brief.cause == Cause::Doubtful,
         // A text that is there already is not given up for one that breaks rules.
-        patience: match brief.present {
+        patience: match brief.present(run) {
             Some(_) => Patience::AllAttempts,
             None => Patience::KeepBest,
         },

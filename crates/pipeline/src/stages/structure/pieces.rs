@@ -520,6 +520,7 @@ pub(super) async fn piece<T: DeserializeOwned>(
         mend: None,
         check: None,
         gate: None,
+        is_afresh: false,
         patience: Patience::AllAttempts,
     })
     .await
