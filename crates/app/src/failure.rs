@@ -163,9 +163,7 @@ impl From<PipelineError> for Failure {
         let mut failure = Self::of(error.kind(), &error);
         if let PipelineError::Call { cause, .. } = &error {
             failure = match &**cause {
-                CallError::Refused { cause, .. } | CallError::Stopped { cause, .. } => {
-                    failure.for_provider(cause)
-                }
+                CallError::Refused { cause, .. } => failure.for_provider(cause),
                 CallError::Exhausted { cause, .. } => {
                     let failure = failure.for_provider(cause);
                     if cause.is_outage() && !matches!(cause, ProviderError::Connect { .. }) {
@@ -175,7 +173,7 @@ impl From<PipelineError> for Failure {
                     }
                 }
                 CallError::TooLong { .. } => failure.advice(LARGER_WINDOW),
-                CallError::Cancelled => failure,
+                CallError::Stopped { .. } | CallError::Cancelled => failure,
             };
         }
         if let PipelineError::Embedding(cause) = &error {

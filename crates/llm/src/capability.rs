@@ -339,7 +339,10 @@ mod tests {
             book.learn("p", "m", &capabilities, changes);
         };
         learn(&[Adjustment::ThinkingRoom(8192)]);
-        learn(&[Adjustment::Schema(StructuredOutput::None), Adjustment::Window(4096)]);
+        learn(&[
+            Adjustment::Schema(StructuredOutput::None),
+            Adjustment::Window(4096),
+        ]);
         learn(&[
             Adjustment::Schema(StructuredOutput::JsonObject),
             Adjustment::ThinkingRoom(500),

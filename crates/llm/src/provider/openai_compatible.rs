@@ -294,7 +294,7 @@ impl OpenAiCompatible {
             .map_err(|error| failure::of_sending(&error, &self.endpoint, patience.idle))?;
         if !response.status().is_success() {
             let refusal = failure::of_response(response, patience.idle, &self.endpoint, &*self.clock).await;
-            return Err(Attempt::Refused(refusal));
+            return Err(Attempt::Refused(refusal.into()));
         }
         let answer = stream::read(response, request, observer, &self.endpoint, patience).await?;
         Ok(answer.into_response(request, started.elapsed())?)
@@ -324,7 +324,7 @@ const MOST_THINKING_TOKENS: u32 = 65_536;
 /// Why one request brought no answer.
 enum Attempt {
     /// The server refused it: perhaps it takes it in another form.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     Failed(FailedAttempt),
 }
 

@@ -251,7 +251,9 @@ async fn silence_and_signs_of_life_leave_time_for_another_try() {
 async fn end_is_what_the_server_says_of_the_end() {
     let chunk = |content: &str, finish: &str| json!({ "choices": [{ "delta": { "content": content }, "finish_reason": finish }] });
     let check = async |chunks: Vec<Value>, end: End, expected: Result<&str, &str>| {
-        let body: String = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+        let body = chunks
+            .iter()
+            .fold(String::new(), |body, chunk| body + &format!("data: {chunk}\n\n"));
         let reply = move || Reply {
             end,
             ..raw("200 OK\r\nContent-Type: text/event-stream", body.as_bytes())

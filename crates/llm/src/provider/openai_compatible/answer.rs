@@ -142,7 +142,7 @@ impl Answer {
     ///
     /// # Errors
     /// The refusal that stands in the chunk: some servers begin an answer before they look at the question.
-    pub(super) fn take(&mut self, chunk: &Value, endpoint: &Endpoint) -> Result<String, Refusal> {
+    pub(super) fn take(&mut self, chunk: &Value, endpoint: &Endpoint) -> Result<String, Box<Refusal>> {
         let before = self.size();
         let new_text = self.take_in(chunk, endpoint)?;
         if let Some(Finish::Reason(reason)) = self.finish {
@@ -152,12 +152,12 @@ impl Answer {
         Ok(new_text)
     }
 
-    fn take_in(&mut self, chunk: &Value, endpoint: &Endpoint) -> Result<String, Refusal> {
+    fn take_in(&mut self, chunk: &Value, endpoint: &Endpoint) -> Result<String, Box<Refusal>> {
         if let Some(usage) = chunk.get("usage").and_then(Usage::of) {
             self.usage = Some(usage);
         }
         if let Some(error) = error_in(chunk, endpoint) {
-            return Err(error);
+            return Err(error.into());
         }
         let word = |key: &str| {
             chunk
@@ -176,7 +176,7 @@ impl Answer {
             return Ok(String::new());
         };
         if let Some(error) = choice.get("error").filter(|error| !failure::is_nothing(error)) {
-            return Err(failure::of_error_object(error, |text| endpoint.redacted(text)));
+            return Err(failure::of_error_object(error, |text| endpoint.redacted(text)).into());
         }
         if let Some(word) = choice
             .get("finish_reason")

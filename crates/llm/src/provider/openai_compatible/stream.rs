@@ -271,7 +271,7 @@ async fn read_events(
 }
 
 /// What a refusal inside an answer is: in its place and free of charge it can be negotiated as any other.
-fn stopped(answer: &Answer, refusal: Refusal, request: &Request, endpoint: &Endpoint) -> Attempt {
+fn stopped(answer: &Answer, refusal: Box<Refusal>, request: &Request, endpoint: &Endpoint) -> Attempt {
     if answer.size() == 0 && answer.spent().is_none() {
         return Attempt::Refused(refusal);
     }
