@@ -45,7 +45,7 @@ pub(super) struct Climb<'a> {
     pub(super) log: &'a dyn CallLog,
     pub(super) attempts: u32,
     /// How long nothing has come: pauses, and attempts that brought no text. Neither the wait for other calls of ours nor
-    /// an answer that is being written counts: a busy local server is not away.
+    /// the first answer that breaks off counts: a busy local server is not away.
     pub(super) waited: Duration,
 }
 
@@ -332,7 +332,8 @@ impl Climb<'_> {
             };
             self.waited = self.waited.saturating_add(match &error {
                 ProviderError::Timeout { after } => *after,
-                ProviderError::BrokenStream { .. } => Duration::ZERO,
+                // An answer that breaks again and again is paid for each time: only the first is forgiven.
+                ProviderError::BrokenStream { .. } if self.attempts == 1 => Duration::ZERO,
                 _ => started.elapsed(),
             });
             if !error.is_transient() {

@@ -19,15 +19,26 @@ async fn answered_at_last(mut first: Vec<ScriptedReply>, idle_timeout: Duration)
 }
 
 #[tokio::test(start_paused = true)]
-async fn answer_that_is_being_written_is_no_wait() {
+async fn first_answer_that_breaks_off_is_no_wait() {
     let limit = RetryPolicy::default().wait_limit;
-    let broken = ScriptedReply::error(ProviderError::BrokenStream {
-        reason: "closed".to_owned(),
-    });
+    let broken = || {
+        let reason = "closed".to_owned();
+        delayed(
+            ScriptedReply::error(ProviderError::BrokenStream { reason }),
+            limit * 2,
+        )
+    };
     let patience = limit * 3;
-    assert_eq!(
-        answered_at_last(vec![delayed(broken, limit * 2)], patience).await,
-        2
+    assert_eq!(answered_at_last(vec![broken()], patience).await, 2);
+    let set = set_up(vec![broken(); 9], vec![broken(); 9]);
+    let spec = CallSpec {
+        idle_timeout: patience,
+        ..spec(Work::Lesson)
+    };
+    let error = set.call(&spec).await.unwrap_err();
+    assert!(
+        matches!(&error, CallError::Exhausted { attempts: 3, .. }),
+        "{error:?}"
     );
 }
 
