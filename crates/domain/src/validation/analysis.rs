@@ -101,7 +101,7 @@ fn check_classification(
     patterns: &PedagogicalPatterns,
 ) {
     check_share(checker, "course_category.confidence", category.confidence);
-    checker.text("course_category.reasoning", &category.reasoning, PRESENT);
+    checker.aside("course_category.reasoning", &category.reasoning);
     checker.at("contextual_language", |checker| {
         checker.text(
             "why_matters_context",
@@ -129,7 +129,7 @@ fn check_classification(
             usize::from(topic.information_completeness),
             Limit::new(0, 100),
         );
-        checker.text("reasoning", &topic.reasoning, PRESENT);
+        checker.aside("reasoning", &topic.reasoning);
         checker.text("target_audience", &topic.target_audience, PRESENT);
         checker.texts("key_concepts", &topic.key_concepts, KEY_CONCEPTS, PRESENT);
         checker.texts(

@@ -80,6 +80,13 @@ impl<'a> Checker<'a> {
         self.prose(part, text);
     }
 
+    /// What a model writes to itself: it has to be there, in whatever language the model thinks.
+    pub(super) fn aside(&mut self, part: &str, text: &str) {
+        if text_length(text) == 0 {
+            self.error(Rule::Placeholder, part, "is empty; say why");
+        }
+    }
+
     /// Placeholders and language of one text.
     pub(super) fn prose(&mut self, part: &str, text: &str) {
         if let Some(found) = find_placeholder(text, self.ctx.language) {

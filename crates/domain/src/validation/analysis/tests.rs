@@ -90,3 +90,21 @@ fn analysis_limits_circles_and_totals() {
         "recommended_structure.sections_breakdown[1].section_id",
     );
 }
+
+#[test]
+fn what_a_model_writes_to_itself_may_be_in_another_language() {
+    let ctx = ValidationContext::new(Language::English);
+    let mut analysis = samples::analysis();
+    let thoughts = "Курс относится к хобби, потому что пчёл держат ради удовольствия и мёда.";
+    thoughts.clone_into(&mut analysis.course_category.reasoning);
+    thoughts.clone_into(&mut analysis.topic_analysis.reasoning);
+    assert_eq!(validate_analysis(&analysis, &ctx), []);
+    thoughts.clone_into(&mut analysis.topic_analysis.target_audience);
+    analysis.topic_analysis.reasoning.clear();
+    let findings = validate_analysis(&analysis, &ctx);
+    let paths: Vec<&str> = findings.iter().map(|finding| finding.path.as_str()).collect();
+    assert_eq!(
+        paths,
+        ["topic_analysis.reasoning", "topic_analysis.target_audience"]
+    );
+}
