@@ -183,9 +183,27 @@ fn assemble(
         prerequisites: metadata.prerequisites,
         learning_outcomes: metadata.learning_outcomes,
         assessment_strategy: metadata.assessment_strategy,
-        course_tags: metadata.course_tags,
+        course_tags: enough_tags(metadata.course_tags, &sections),
         sections,
     }
+}
+
+/// Tags that a model gave too few of are filled up with what the lessons are about: no course is lost for want of a tag.
+fn enough_tags(mut tags: Vec<String>, sections: &[Section]) -> Vec<String> {
+    let lessons = || sections.iter().flat_map(|section| &section.lessons);
+    let topics = lessons().flat_map(|lesson| &lesson.key_topics);
+    let titles = lessons().map(|lesson| &lesson.lesson_title);
+    for topic in topics.chain(titles) {
+        if tags.len() >= limits::COURSE_TAGS.min {
+            break;
+        }
+        if limits::COURSE_TAG.allows(limits::text_length(topic))
+            && tags.iter().all(|tag| folded(tag) != folded(topic))
+        {
+            tags.push(topic.clone());
+        }
+    }
+    tags
 }
 
 /// The user's outcomes, which are constraints, and then the model's, as many as the limit allows.
@@ -222,4 +240,25 @@ pub(crate) fn announce(run: &Run, section: &Section) {
             .map(|lesson| lesson.lesson_title.clone())
             .collect(),
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::language::Language;
+    use domain::samples;
+
+    use super::*;
+
+    #[test]
+    fn missing_tags_are_what_the_lessons_are_about() {
+        let sections = samples::course(Language::English).sections;
+        let topics = &sections[0].lessons[0].key_topics;
+        let given = vec!["Bees".to_owned(), topics[0].to_uppercase()];
+        let tags = enough_tags(given.clone(), &sections);
+        assert_eq!(tags.len(), limits::COURSE_TAGS.min);
+        assert_eq!(tags[..2], given);
+        assert_eq!(tags[2], topics[1], "the first topic is there already");
+        let many: Vec<String> = (0..9).map(|number| format!("tag {number}")).collect();
+        assert_eq!(enough_tags(many.clone(), &sections), many);
+    }
 }
