@@ -86,8 +86,8 @@ pub(crate) struct Question<'a> {
     pub(crate) check: Option<Check<'a>>,
     /// The semantic gate.
     pub(crate) gate: Option<Gate<'a>>,
-    /// Whether what earlier rounds of the generation accepted is not good enough: it is asked anew in the present one.
-    pub(crate) is_afresh: bool,
+    /// Whether answers that earlier rounds accepted do not count, since the lesson made of them needs a review.
+    pub(crate) ignores_earlier_rounds: bool,
     /// When it is given up.
     pub(crate) patience: Patience,
 }
@@ -173,7 +173,11 @@ impl Run {
         let mut climb = Climb::default();
         let mut refusal = None;
         let present = self.round();
-        let first = if question.is_afresh { present } else { 0 };
+        let first = if question.ignores_earlier_rounds {
+            present
+        } else {
+            0
+        };
         for round in first..=present {
             let key = key_in_round(&key, round);
             // A question that was not asked in an earlier round begins in the present one.

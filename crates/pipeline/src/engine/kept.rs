@@ -31,7 +31,7 @@ pub(crate) struct PaidAnswer {
     pub(crate) is_of_fields: Option<bool>,
 }
 
-/// A call that brought no answer, for what was asked and not for who was asked: another attempt may bring one.
+/// A call without an answer because its content was declined or left no room for one: another attempt may bring one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Declined {
     model: String,

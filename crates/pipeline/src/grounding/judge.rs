@@ -162,7 +162,7 @@ async fn of_lesson(run: &Run, lesson: &Examined) -> Result<Vec<Verdict>, Pipelin
             mend: None,
             check: None,
             gate: None,
-            is_afresh: false,
+            ignores_earlier_rounds: false,
             patience: Patience::WhileModelsDiffer,
         })
         .await?;

@@ -41,19 +41,8 @@ pub(crate) struct Brief<'a> {
     pub(crate) lesson: &'a Lesson,
     /// What the lesson has now.
     pub(crate) stored: Option<&'a StoredLesson>,
-    /// Why it is written.
-    pub(crate) cause: Cause,
-}
-
-/// Why a lesson is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// It belongs to what the generation makes.
-    Asked,
-    /// Somebody goes on with a course in which it is missing.
-    Missing,
-    /// Somebody goes on with a course in which it needs a review.
-    Doubtful,
+    /// Whether the course is resumed and that text needs a review.
+    pub(crate) needs_review: bool,
 }
 
 impl<'a> Brief<'a> {
@@ -176,15 +165,16 @@ pub(crate) async fn run(
         .map(|(section, lesson)| {
             let section = &structure.sections[section];
             let lesson = &section.lessons[lesson];
+            let stored = stored
+                .iter()
+                .find(|stored| stored.lesson_number == lesson.lesson_number);
             let brief = Brief {
                 analysis,
                 structure,
                 section,
                 lesson,
-                stored: stored
-                    .iter()
-                    .find(|stored| stored.lesson_number == lesson.lesson_number),
-                cause: cause(run, &stored, section, lesson),
+                stored,
+                needs_review: stored.is_some_and(|stored| needs_review(run, stored, section, lesson)),
             };
             async move { (lesson.lesson_number, written_or_failed(run, brief).await) }
         })
@@ -224,19 +214,13 @@ pub(crate) async fn run(
     }
 }
 
-/// Why a lesson is written. What this generation has written itself is doubtful, too, when somebody goes on after its end.
-fn cause(run: &Run, stored: &[StoredLesson], section: &Section, lesson: &Lesson) -> Cause {
-    let is_own = |stored: &StoredLesson| stored.generation_id == Some(run.generation().id);
-    let is_anew = is_made_anew(run.scope(), section, lesson);
-    let stored = stored
-        .iter()
-        .find(|stored| stored.lesson_number == lesson.lesson_number)
-        .filter(|stored| !is_anew || is_own(stored));
-    match stored.map(|stored| stored.status) {
-        Some(LessonStatus::NeedsReview) if run.round() > 0 => Cause::Doubtful,
-        _ if is_anew => Cause::Asked,
-        _ => Cause::Missing,
-    }
+/// Whether a lesson is written again because its text needs a review. Where the generation makes the lesson, only a text of its
+/// own counts.
+fn needs_review(run: &Run, stored: &StoredLesson, section: &Section, lesson: &Lesson) -> bool {
+    let is_own = stored.generation_id == Some(run.generation().id);
+    run.round() > 0
+        && stored.status == LessonStatus::NeedsReview
+        && (is_own || !is_made_anew(run.scope(), section, lesson))
 }
 
 /// The lessons that a generation still has to write. What it makes anew counts as written only where it has written it
@@ -328,7 +312,7 @@ async fn write(run: &Run, brief: Brief<'_>) -> Result<(), PipelineError> {
     let kept = brief
         .stored
         .and_then(|stored| stored.content.as_ref())
-        .filter(|stored| brief.cause == Cause::Doubtful && !is_better(&written.content, stored));
+        .filter(|stored| brief.needs_review && !is_better(&written.content, stored));
     if kept.is_none() {
         run.save_lesson(brief.lesson.lesson_number, &written.content)
             .await?;

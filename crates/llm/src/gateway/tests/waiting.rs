@@ -1,4 +1,4 @@
-//! What counts as waiting, and who may end it.
+//! Which time counts against the wait limit, and what ends a wait early.
 
 use super::*;
 
@@ -60,7 +60,7 @@ async fn first_silence_is_forgiven_and_no_other() {
     );
 }
 
-/// Forbids everything from the first wait on: what others do meanwhile.
+/// Forbids every attempt from the first wait on, as a budget does that other calls use up.
 #[derive(Default)]
 struct UsedUpMeanwhile {
     has_waited: std::sync::atomic::AtomicBool,

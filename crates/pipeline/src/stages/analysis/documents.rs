@@ -109,7 +109,7 @@ async fn proposed(run: &Run, plans: &[SectionPlan]) -> Result<(Vec<Vec<String>>,
         mend: None,
         check: None,
         gate: None,
-        is_afresh: false,
+        ignores_earlier_rounds: false,
         // Titles and topics find most of it too.
         patience: Patience::WhileModelsDiffer,
     };

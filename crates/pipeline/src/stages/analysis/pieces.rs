@@ -206,7 +206,7 @@ fn question(run: &Run, phase: &'static str, batch: u32, prompt: Prompt, schema: 
         mend: None,
         check: Some(Box::new(move |value| rules::in_language(value, language))),
         gate: None,
-        is_afresh: false,
+        ignores_earlier_rounds: false,
         patience: Patience::AllAttempts,
     }
 }

@@ -193,7 +193,7 @@ async fn phase<T: DeserializeOwned>(
         mend: form.mend,
         check: form.check,
         gate: None,
-        is_afresh: false,
+        ignores_earlier_rounds: false,
         patience: form.patience,
     };
     let answer = run.ask(question).await?;

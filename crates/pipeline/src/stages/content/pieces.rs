@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 
 use self::quiz::Taught;
 use super::tidy::{sentences, tidy};
-use super::{Brief, Cause, Written};
+use super::{Brief, Written};
 use crate::attempts::Patience;
 use crate::context::Run;
 use crate::data;
@@ -110,7 +110,7 @@ struct Asker<'a> {
     lesson_number: u32,
     lesson_title: &'a str,
     /// Whether its text needs a review: the same pieces would make the same text.
-    is_doubtful: bool,
+    needs_review: bool,
     /// Key topics of the course's other lessons.
     other_topics: Vec<String>,
     context: Value,
@@ -137,7 +137,7 @@ pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, Pipe
         run,
         lesson_number: lesson.lesson_number,
         lesson_title: &lesson.lesson_title,
-        is_doubtful: brief.cause == Cause::Doubtful,
+        needs_review: brief.needs_review,
         other_topics,
         context: about,
         pieces: Pieces::new(run.language()),
@@ -358,7 +358,7 @@ impl Asker<'_> {
                 mend: None,
                 check,
                 gate: None,
-                is_afresh: self.is_doubtful,
+                ignores_earlier_rounds: self.needs_review,
                 patience,
             })
             .await

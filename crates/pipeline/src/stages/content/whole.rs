@@ -14,7 +14,7 @@ use llm::route::Work;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Brief, Cause, Written, mend};
+use super::{Brief, Written, mend};
 use crate::attempts::Patience;
 use crate::context::Run;
 use crate::data;
@@ -158,7 +158,7 @@ pub(super) async fn lesson(run: &Run, brief: &Brief<'_>) -> Result<Written, Pipe
         mend: Some(mend),
         check: Some(check),
         gate: Some(gate),
-        is_afresh: brief.cause == Cause::Doubtful,
+        ignores_earlier_rounds: brief.needs_review,
         // A text that is there already is not given up for one that breaks rules.
         patience: match brief.present(run) {
             Some(_) => Patience::AllAttempts,

@@ -160,7 +160,7 @@ async fn asked(
         mend: None,
         check: Some(Box::new(|value| rules::in_language(value, run.language()))),
         gate: None,
-        is_afresh: false,
+        ignores_earlier_rounds: false,
         patience: Patience::AllAttempts,
     };
     let answer: Summarised = run.ask_for(question).await?;

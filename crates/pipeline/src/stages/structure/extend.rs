@@ -93,7 +93,7 @@ pub(crate) async fn extend(
             mend: None,
             check: Some(check),
             gate: None,
-            is_afresh: false,
+            ignores_earlier_rounds: false,
             patience: Patience::KeepBest,
         };
         let extension: Extension = run.ask_for(question).await?;

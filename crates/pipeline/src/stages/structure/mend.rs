@@ -192,7 +192,7 @@ async fn replace(
         mend: None,
         check: Some(check),
         gate: None,
-        is_afresh: false,
+        ignores_earlier_rounds: false,
         patience: Patience::WhileModelsDiffer,
     };
     let replacement = match run.ask(question).await {

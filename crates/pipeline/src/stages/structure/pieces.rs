@@ -520,7 +520,7 @@ pub(super) async fn piece<T: DeserializeOwned>(
         mend: None,
         check: None,
         gate: None,
-        is_afresh: false,
+        ignores_earlier_rounds: false,
         patience: Patience::AllAttempts,
     })
     .await

@@ -199,7 +199,7 @@ async fn critical(run: &Run, plans: &[SectionPlan], data: &Value) -> Result<Crit
         mend: None,
         check: Some(check),
         gate: Some(gate),
-        is_afresh: false,
+        ignores_earlier_rounds: false,
         patience: Patience::KeepBest,
     };
     run.ask_for(question).await
@@ -221,7 +221,7 @@ async fn rest(run: &Run, data: &Value) -> Result<Rest, PipelineError> {
         mend: None,
         check: Some(Box::new(|value| rules::texts(value, run.language()))),
         gate: None,
-        is_afresh: false,
+        ignores_earlier_rounds: false,
         patience: Patience::KeepBest,
     };
     run.ask_for(question).await
@@ -432,7 +432,7 @@ async fn write_section(run: &Run, asked: Asked) -> Result<Section, PipelineError
         mend: None,
         check: Some(check),
         gate: Some(gate),
-        is_afresh: false,
+        ignores_earlier_rounds: false,
         patience: Patience::KeepBest,
     };
     let draft: SectionDraft = run.ask_for(question).await?;
